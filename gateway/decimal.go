@@ -40,8 +40,10 @@ func ParseDecimal(s string) (Decimal, error) {
 		}
 		mantissa, exponent = s[:i], e
 	}
-	neg := strings.HasPrefix(mantissa, "-")
-	mantissa = strings.TrimLeft(mantissa, "+-")
+	mantissa, neg := strings.CutPrefix(mantissa, "-")
+	if !neg {
+		mantissa = strings.TrimPrefix(mantissa, "+")
+	}
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")
 	exponent -= len(fraction)

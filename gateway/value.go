@@ -232,6 +232,9 @@ func digits(r *big.Rat) Value {
 
 const flagNegative = 0x80
 
+// leastBytes is what follows the head of each kind at least.
+var leastBytes = [...]int{KindBool: 1, KindNumber: 2, KindFloat32: 4, KindFloat64: 8, KindText: 1, KindDigits: 1, KindMessage: 1}
+
 var errTruncated = errors.New("value is cut short")
 
 // AppendBinary appends the value in the form that DecodeValue reads. The form
@@ -268,8 +271,7 @@ func DecodeValue(b []byte) (v Value, rest []byte, err error) {
 	if v.neg && v.kind != KindNumber {
 		return Value{}, nil, errors.New("value has a sign that its kind has not")
 	}
-	need := map[Kind]int{KindBool: 1, KindNumber: 2, KindFloat32: 4, KindFloat64: 8, KindText: 1, KindDigits: 1, KindMessage: 1}[v.kind]
-	if len(b) < need {
+	if int(v.kind) < len(leastBytes) && len(b) < leastBytes[v.kind] {
 		return Value{}, nil, errTruncated
 	}
 	switch v.kind {
