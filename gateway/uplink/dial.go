@@ -49,11 +49,12 @@ type Dialer struct {
 	Meter    Meter
 	sessions tls.ClientSessionCache
 	options  Options
+	open     func(*url.URL, *tls.Config, *Meter) (net.Conn, error)
 }
 
 // NewDialer returns a dialer that uses the TLS files and the credentials of o.
 func NewDialer(o Options) *Dialer {
-	return &Dialer{options: o, sessions: tls.NewLRUClientSessionCache(8)}
+	return &Dialer{options: o, sessions: tls.NewLRUClientSessionCache(8), open: open}
 }
 
 // ClientOptions returns the options of a paho client for one connection to one
@@ -85,7 +86,7 @@ func (d *Dialer) ClientOptions(server string, opened func(net.Conn)) (*mqtt.Clie
 	}
 	o.SetTLSConfig(tlsConfig)
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-		conn, err := open(u, tlsConfig, &d.Meter)
+		conn, err := d.open(u, tlsConfig, &d.Meter)
 		if err != nil {
 			return nil, err
 		}

@@ -35,10 +35,10 @@ const (
 	maxLiveness = 24 * time.Hour
 )
 
-// Defaults returns what is used for keys that a site does not set.
-func Defaults(site string) Options {
-	return Options{
-		ClientID:   "gaugeway-" + site,
+// SetDefaults sets what is used for keys that a site does not write. ClientID
+// stays empty: its default is "gaugeway-" and the site, which is not known here.
+func (o *Options) SetDefaults() {
+	*o = Options{
 		Prefix:     "gaugeway",
 		Format:     "json",
 		JSONLayout: "records",

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gaugeway/gaugeway/broker"
+	"github.com/gaugeway/gaugeway/buffer"
+	"github.com/gaugeway/gaugeway/drivers"
+	"github.com/gaugeway/gaugeway/drivers/line"
+	"github.com/gaugeway/gaugeway/gateway"
+	"github.com/gaugeway/gaugeway/gateway/config"
+	"github.com/gaugeway/gaugeway/gateway/status"
+	"github.com/gaugeway/gaugeway/gateway/uplink"
+)
+
+func newRun() *cobra.Command {
+	cmd := &cobra.Command{Use: "run", Short: "The gateway; what systemd starts", Args: noArguments}
+	files := configFlag(cmd)
+	verbose := cmd.Flags().BoolP("verbose", "v", false, "log more")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := load(cmd.ErrOrStderr(), *files)
+		if err != nil {
+			return err
+		}
+		level := slog.LevelInfo
+		if *verbose {
+			level = slog.LevelDebug
+		}
+		g, err := newGateway(c, newLog(cmd.ErrOrStderr(), level))
+		if err != nil {
+			return err
+		}
+		if err := g.run(cmd.Context()); !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	}
+	return cmd
+}
+
+// instance is a running gateway: the rooms of one configuration, wired.
+type instance struct {
+	config  *config.Config
+	log     *slog.Logger
+	started time.Time
+	boot    *gateway.Boot
+	store   *buffer.Store
+	broker  *broker.Broker
+	drivers map[string]drivers.Driver // by line
+	uplinks map[string]*uplink.Uplink
+	control *status.Control // nil where the socket cannot be had
+}
+
+// newGateway builds the rooms of c and opens what must be open before anything runs.
+func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
+	boot, err := gateway.ThisBoot()
+	if err != nil {
+		return nil, err
+	}
+	g := &instance{
+		config: c, log: log, started: time.Now(), boot: boot,
+		drivers: make(map[string]drivers.Driver), uplinks: make(map[string]*uplink.Uplink),
+	}
+	for name, l := range c.Lines {
+		d, err := drivers.New(name, l.Protocol, l.LineOptions, c.DevicesOf(name), boot.Now, log)
+		if err != nil {
+			return nil, fmt.Errorf("line %s: %w", name, err)
+		}
+		g.drivers[name] = d
+	}
+	for name, o := range c.Uplinks {
+		g.uplinks[name] = uplink.New(name, c.Site, version, o, log)
+	}
+	if g.store, err = buffer.Open(c.Buffer, boot, sortedKeys(c.Uplinks), log.With("room", "buffer")); err != nil {
+		return nil, fmt.Errorf("open buffer: %w", err)
+	}
+	tap := &gateway.Forwarder{Filters: c.Forward(), Store: g.store}
+	g.broker = broker.New(c.Site, c.Broker, tap, log.With("room", "broker"))
+	if err := g.broker.Listen(); err != nil {
+		log.Error("the on-box broker cannot be reached; trying again", "error", err)
+	}
+	if g.control, err = status.Listen(c.Control.Socket, g.snapshot); err != nil {
+		log.Error("no control socket: status cannot be asked for", "error", err)
+	}
+	return g, nil
+}
+
+// run runs the gateway until ctx ends. The store ends last, so that what the
+// others did until their end is committed.
+func (g *instance) run(ctx context.Context) error {
+	storeContext, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStore()
+	storeEnded := make(chan error, 1)
+	storeFailed, fail := context.WithCancelCause(ctx)
+	go func() {
+		err := g.store.Run(storeContext)
+		fail(fmt.Errorf("buffer: %w", err))
+		storeEnded <- err
+	}()
+	err := g.work(storeFailed)
+	stopStore()
+	if storeErr := <-storeEnded; storeErr != nil && !errors.Is(storeErr, context.Canceled) {
+		err = errors.Join(err, storeErr)
+	}
+	return err
+}
+
+// work runs everything but the store until ctx ends or one of them fails.
+func (g *instance) work(ctx context.Context) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error {
+		g.boot.KeepTime(ctx, g.config.Clock == "trusted", g.log)
+		return nil
+	})
+	work.Go(func() error { return g.broker.Run(ctx) })
+	for name, d := range g.drivers {
+		o := g.config.Lines[name].Options
+		open := func(ctx context.Context) (gateway.Line, error) { return line.Open(ctx, o) }
+		work.Go(func() error { return d.Run(ctx, open, g.broker) })
+	}
+	for name, u := range g.uplinks {
+		o := g.config.Uplinks[name]
+		ship := gateway.Ship{
+			Name: name, Store: g.store, Uplink: u, Interval: o.Interval, Forward: o.Forward,
+			Log: g.log.With("uplink", name),
+		}
+		work.Go(func() error { return u.Run(ctx) })
+		work.Go(func() error { return ship.Run(ctx) })
+	}
+	if g.control != nil {
+		work.Go(func() error { return g.control.Run(ctx) })
+	}
+	work.Go(func() error { return g.publishStates(ctx) })
+	work.Go(func() error { return g.feedWatchdog(ctx) })
+	g.log.Info("gaugeway runs", "site", g.config.Site, "version", version, "lines", len(g.drivers), "devices", len(g.config.Devices), "uplinks", len(g.uplinks))
+	return work.Wait()
+}
+
+// feedWatchdog tells systemd that the gateway is ready, and then, as long as
+// every room answers, that it lives.
+func (g *instance) feedWatchdog(ctx context.Context) error {
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		g.log.Warn("systemd was not told that the gateway is ready", "error", err)
+	}
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return nil // nobody watches
+	}
+	tick := time.NewTicker(interval / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+			return ctx.Err()
+		case <-tick.C:
+			// The snapshot takes the locks of every room, and the store answers from
+			// its committer: where one hangs, so does this, and systemd acts.
+			g.snapshot()
+			if err := g.store.Alive(ctx); err != nil {
+				g.log.Error("the buffer does not answer", "error", err)
+				continue
+			}
+			if _, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog); err != nil {
+				g.log.Warn("systemd was not told that the gateway lives", "error", err)
+			}
+		}
+	}
+}
