@@ -23,7 +23,7 @@ var errLost = errors.New("the connection was lost before the server acknowledged
 type session struct {
 	client mqtt.Client
 	conn   atomic.Pointer[net.Conn]
-	lost   chan error    // has the reason once the connection is lost
+	lost   chan error    // has the reason once the connection is lost or given up
 	gone   chan struct{} // closed when the session has ended
 }
 
@@ -48,8 +48,9 @@ func (s *session) wait(ctx context.Context, token mqtt.Token, limit time.Duratio
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		s.abort()
-		return fmt.Errorf("the server did not acknowledge it in %v", limit)
+		err := fmt.Errorf("the server did not acknowledge it in %v", limit)
+		s.lose(err)
+		return err
 	}
 }
 
@@ -60,8 +61,18 @@ func (s *session) goodbye(topic string, state []byte) {
 	}
 }
 
-// abort ends the connection without a DISCONNECT, so that the server publishes the will.
-func (s *session) abort() {
+// lose ends the session with a reason; only the first one counts.
+func (s *session) lose(err error) {
+	select {
+	case s.lost <- err:
+	default:
+	}
+}
+
+// close ends the connection without a DISCONNECT, so that the server publishes
+// the will; after goodbye there is none left to publish.
+func (s *session) close() {
+	close(s.gone)
 	if conn := s.conn.Load(); conn != nil {
 		(*conn).Close()
 	}

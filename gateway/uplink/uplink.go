@@ -111,7 +111,6 @@ func (u *Uplink) Run(ctx context.Context) error {
 // connect is the life of one connection; it returns why it ended.
 func (u *Uplink) connect(ctx context.Context, server string) error {
 	s := &session{lost: make(chan error, 1), gone: make(chan struct{})}
-	defer close(s.gone)
 	options, err := u.dialer.ClientOptions(server, s.opened)
 	if err != nil {
 		return err
@@ -122,9 +121,9 @@ func (u *Uplink) connect(ctx context.Context, server string) error {
 		SetWriteTimeout(ackTimeout).
 		SetOrderMatters(false).
 		SetBinaryWill(u.topics.state, u.state("offline", "lost"), 1, true).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.lost <- err })
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.lose(err) })
 	s.client = mqtt.NewClient(options)
-	defer s.abort()
+	defer s.close()
 	if err := s.wait(ctx, s.client.Connect(), dialTimeout+pingTimeout); err != nil {
 		return err
 	}
