@@ -17,6 +17,7 @@ import (
 	"github.com/gaugeway/gaugeway/drivers/line"
 	"github.com/gaugeway/gaugeway/gateway"
 	"github.com/gaugeway/gaugeway/gateway/config"
+	"github.com/gaugeway/gaugeway/gateway/flash"
 	"github.com/gaugeway/gaugeway/gateway/status"
 	"github.com/gaugeway/gaugeway/gateway/uplink"
 )
@@ -70,7 +71,9 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 		drivers: make(map[string]drivers.Driver), uplinks: make(map[string]*uplink.Uplink),
 	}
 	for name, l := range c.Lines {
-		d, err := drivers.New(name, l.Protocol, l.LineOptions, c.DevicesOf(name), boot.Now, log)
+		d, err := drivers.New(drivers.Line{
+			Name: name, Protocol: l.Protocol, Modbus: l.LineOptions, Devices: c.DevicesOf(name), Now: boot.Now, Log: log,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("line %s: %w", name, err)
 		}
@@ -84,6 +87,7 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	}
 	tap := &gateway.Forwarder{Filters: c.Forward(), Store: g.store}
 	g.broker = broker.New(c.Site, c.Broker, tap, log.With("room", "broker"))
+	g.broker.Now, g.broker.Version = boot.Now, version
 	if err := g.broker.Listen(); err != nil {
 		log.Error("the on-box broker cannot be reached; trying again", "error", err)
 	}
@@ -162,11 +166,11 @@ func (g *instance) feedWatchdog(ctx context.Context) error {
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 			return ctx.Err()
 		case <-tick.C:
-			// The snapshot takes the locks of every room, and the store answers from
-			// its committer: where one hangs, so does this, and systemd acts.
+			// The snapshot takes the locks of every room, and the read is answered by
+			// the committer: where one hangs, so does this, and systemd acts.
 			g.snapshot()
-			if err := g.store.Alive(ctx); err != nil {
-				g.log.Error("the buffer does not answer", "error", err)
+			if err := g.committerAnswers(ctx, interval/3); err != nil {
+				g.log.Error("the committer does not answer", "error", err)
 				continue
 			}
 			if _, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog); err != nil {
@@ -174,4 +178,16 @@ func (g *instance) feedWatchdog(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// committerAnswers asks the committer for nothing. A disk that fails is an
+// answer too: only silence is none.
+func (g *instance) committerAnswers(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := g.store.File().Read(ctx, func(*flash.Tx) error { return nil })
+	if errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
 }

@@ -58,6 +58,7 @@ func (d *document) bindSpecial(path []string, value any, into reflect.Value) boo
 		duration, err := ParseDuration(text)
 		if !ok || err != nil {
 			d.fault(path, false, `%s is not a duration; write it like "5s", "15m" or "7d"`, show(value))
+			*target = time.Second // it was given: nobody shall call it missing as well
 			return true
 		}
 		*target = duration

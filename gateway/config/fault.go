@@ -60,7 +60,7 @@ func (f Faults) sorted() Faults {
 
 // nearest returns the name that was probably meant, or "".
 func nearest(word string, names []string) string {
-	best, distance := "", len(word)/3+2
+	best, distance := "", len(word)/2+2
 	for _, name := range names {
 		if d := editDistance(word, name); d < distance {
 			best, distance = name, d

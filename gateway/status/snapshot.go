@@ -48,7 +48,7 @@ type Uplink struct {
 	Since     time.Time `json:"since"`
 	Server    string    `json:"server,omitempty"`
 	Error     string    `json:"error,omitempty"`
-	Backlog   uint64    `json:"backlog"` // readings that it has not acknowledged
+	Backlog   int64     `json:"backlog"` // readings that it has not acknowledged
 	Readings  uint64    `json:"readings"`
 	BytesUp   uint64    `json:"bytes_up"`
 	BytesDown uint64    `json:"bytes_down"`
@@ -58,8 +58,10 @@ type Uplink struct {
 type Buffer struct {
 	Epoch    string            `json:"epoch"`
 	Memory   bool              `json:"memory,omitempty"` // true when the disk cannot be used
-	Bytes    uint64            `json:"bytes"`
-	MaxBytes uint64            `json:"max_bytes"`
+	Bytes    int64             `json:"bytes"`
+	MaxBytes int64             `json:"max_bytes"`
+	Waiting  int               `json:"waiting"`           // readings that are not committed yet
+	Trouble  string            `json:"trouble,omitempty"` // why the disk is not, or not fully, usable
 	Commits  uint64            `json:"commits"`
 	Seqs     map[string]uint64 `json:"committed_seq"` // by class
 	GivenUp  uint64            `json:"given_up"`      // readings that became gaps
@@ -70,7 +72,9 @@ type Broker struct {
 	Clients  int    `json:"clients"`
 	Sessions int    `json:"sessions"`
 	Retained int    `json:"retained"`
+	Queued   int    `json:"queued"`
 	In       uint64 `json:"messages_in"`
 	Out      uint64 `json:"messages_out"`
-	Dropped  uint64 `json:"messages_dropped"`
+	Dropped  uint64 `json:"messages_dropped"` // as a session was full, or its client too slow
+	Refused  uint64 `json:"messages_refused"` // not allowed to publish there
 }

@@ -35,7 +35,7 @@ func WriteText(w io.Writer, s Snapshot) error {
 	if s.Buffer.Memory {
 		where = "IN MEMORY ONLY: the disk cannot be used"
 	}
-	fmt.Fprintf(t, "\nbuffer\tepoch %s\t%s of %s\t%d commits\t%d readings given up\t%s\n", s.Buffer.Epoch, bytesText(s.Buffer.Bytes), bytesText(s.Buffer.MaxBytes), s.Buffer.Commits, s.Buffer.GivenUp, where)
+	fmt.Fprintf(t, "\nbuffer\tepoch %s\t%s of %s\t%d commits\t%d readings given up\t%s\n", s.Buffer.Epoch, bytesText(uint64(s.Buffer.Bytes)), bytesText(uint64(s.Buffer.MaxBytes)), s.Buffer.Commits, s.Buffer.GivenUp, where)
 	fmt.Fprintf(t, "broker\t%d clients\t%d sessions\t%d retained\t%d in, %d out\t%d dropped\n", s.Broker.Clients, s.Broker.Sessions, s.Broker.Retained, s.Broker.In, s.Broker.Out, s.Broker.Dropped)
 	return t.Flush()
 }

@@ -1,0 +1,110 @@
+package modbus
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+var _ gateway.Driver = (*Driver)(nil)
+
+// Driver polls the devices of one line. Run it once.
+type Driver struct {
+	line     string
+	protocol string
+	timeout  time.Duration
+	retries  int
+	now      func() gateway.Stamp
+	log      *slog.Logger
+
+	tags    []*gateway.Tag
+	devices []*device
+	units   [256]*unit
+	sweeps  []*sweep
+	publish gateway.Sink
+
+	lonely  bool          // there is one unit on the line
+	cost    time.Duration // of the longest try that can fail
+	forceAt time.Time     // from then on a silent unit may be tried although it makes others wait
+
+	proved    bool   // the open line has answered
+	downKnown bool   // a try to open has failed since it was last open
+	lastErr   string // why the line is down, as it was logged
+	backoff   time.Duration
+
+	mu     sync.Mutex // guards what follows, which Status reads
+	status Status
+	busy   usage
+}
+
+// device is one configured instrument.
+type device struct {
+	name  string
+	unit  *unit
+	index int // in Status.Devices
+}
+
+// New returns a driver for one line. The error names every fault of the options.
+func New(o Options) (*Driver, error) {
+	if faults := o.Validate(); len(faults) > 0 {
+		var all []error
+		for _, f := range faults {
+			all = append(all, fmt.Errorf("%s: %s", f.Key, f.Text))
+		}
+		return nil, fmt.Errorf("line %s: %w", o.Line, errors.Join(all...))
+	}
+	if o.Now == nil {
+		return nil, fmt.Errorf("line %s: Options.Now is missing", o.Line)
+	}
+	d := &Driver{
+		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
+		log: slog.New(slog.DiscardHandler),
+	}
+	if o.Log != nil {
+		d.log = o.Log.With("line", o.Line)
+	}
+	d.status = Status{Line: o.Line, Since: o.Now(), Reason: "starting"}
+	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
+		d.add(name, o.Devices[name])
+	}
+	return d, nil
+}
+
+func (d *Driver) add(name string, o DeviceOptions) {
+	id := o.unit()
+	if d.units[id] == nil {
+		d.units[id] = &unit{id: id}
+	}
+	dev := &device{name: name, unit: d.units[id], index: len(d.devices)}
+	d.devices = append(d.devices, dev)
+	d.status.Devices = append(d.status.Devices, DeviceStatus{Device: name, Unit: int(id), Since: d.status.Since, Reason: "starting"})
+
+	var names []string
+	var tags []*tag
+	for _, tagName := range slices.Sorted(maps.Keys(o.Tags)) {
+		if !o.Tags[tagName].enabled() {
+			continue
+		}
+		t := newTag(name, tagName, o)
+		names, tags = append(names, tagName), append(tags, t)
+		d.tags = append(d.tags, t.tag)
+	}
+	d.lonely = !slices.ContainsFunc(d.devices, func(other *device) bool { return other.unit != dev.unit })
+	groups := group(o, names, tags)
+	for _, interval := range slices.Sorted(maps.Keys(groups)) {
+		d.sweeps = append(d.sweeps, newSweep(dev, o, interval, groups[interval]))
+	}
+}
+
+// Tags returns the tags that the driver publishes readings of, by device and
+// name. The Readings carry the same pointers.
+func (d *Driver) Tags() []*gateway.Tag { return slices.Clone(d.tags) }
+
+// String names the line and its protocol.
+func (d *Driver) String() string { return fmt.Sprintf("%s on line %s", d.protocol, d.line) }

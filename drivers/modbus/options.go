@@ -1,0 +1,127 @@
+package modbus
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+// The protocols a Driver speaks.
+const (
+	RTU = "modbus-rtu"
+	TCP = "modbus-tcp"
+)
+
+// Options make a Driver: one line and the devices on it.
+type Options struct {
+	Line     string // its name
+	Protocol string // RTU or TCP
+	LineOptions
+	Devices map[string]DeviceOptions // by name
+
+	Now func() gateway.Stamp // when a reply came; required
+	Log *slog.Logger         // nil for none
+}
+
+// LineOptions are of the table [line.x]. Zero values mean the defaults.
+type LineOptions struct {
+	ResponseTimeout time.Duration `toml:"response_timeout"` // how long an instrument may think; 0 means 500ms
+	Retries         *int          `toml:"retries"`          // how often a request without a good reply is sent again; nil means 1
+}
+
+// DeviceOptions are of the table [device.x]. Zero values mean the defaults.
+type DeviceOptions struct {
+	SlaveID      *int                  `toml:"slave_id"`
+	UnitID       *int                  `toml:"unit_id"` // the same as SlaveID
+	Interval     time.Duration         `toml:"interval"`
+	Addressing   string                `toml:"addressing"`    // "zero-based" (""), or "modicon" for 40001-style numbers
+	ByteOrder    string                `toml:"byte_order"`    // of its 32-bit and 64-bit tags that name none; "" means ABCD
+	MaxRegisters int                   `toml:"max_registers"` // in one request; 0 means 125
+	MaxGap       *int                  `toml:"max_gap"`       // unneeded registers that are read rather than asking twice; nil means 8
+	Tags         map[string]TagOptions `toml:"tag"`
+}
+
+// TagOptions are of the table [device.x.tag.y]. Zero values mean the defaults.
+type TagOptions struct {
+	Register  string `toml:"register"` // holding ("") | input | coil | discrete
+	Address   any    `toml:"address"`  // a number; with addressing = "modicon" also a string
+	Type      string `toml:"type"`     // "" means bool for a coil or a discrete input; otherwise it is required
+	ByteOrder string `toml:"byte_order"`
+	Length    int    `toml:"length"` // of a string, in registers
+	Bit       *int   `toml:"bit"`    // of a bool in a register
+
+	Unit       string            `toml:"unit"`
+	Scale      *gateway.Decimal  `toml:"scale"` // nil means 1
+	Offset     gateway.Decimal   `toml:"offset"`
+	BadValues  []any             `toml:"bad_values"`  // as they stand in the registers, before scale and offset
+	ValidRange []gateway.Decimal `toml:"valid_range"` // after scale and offset
+
+	Class       string        `toml:"class"` // normal ("") | bulk
+	Label       string        `toml:"label"`
+	Description string        `toml:"description"`
+	Interval    time.Duration `toml:"interval"` // 0 means the device's
+	Enabled     *bool         `toml:"enabled"`  // nil means true
+}
+
+const (
+	defaultResponseTimeout = 500 * time.Millisecond
+	defaultRetries         = 1
+	defaultMaxRegisters    = 125
+
+	// A register costs 2 characters, another request 20 and the slave's time to
+	// think, so reading 8 that nobody needs is cheaper at every baud rate.
+	defaultMaxGap = 8
+
+	minInterval        = 10 * time.Millisecond
+	maxInterval        = 24 * time.Hour
+	maxResponseTimeout = time.Minute
+	maxRetries         = 10
+)
+
+func (o LineOptions) responseTimeout() time.Duration {
+	if o.ResponseTimeout == 0 {
+		return defaultResponseTimeout
+	}
+	return o.ResponseTimeout
+}
+
+func (o LineOptions) retries() int {
+	if o.Retries == nil {
+		return defaultRetries
+	}
+	return *o.Retries
+}
+
+func (o DeviceOptions) unit() byte {
+	if o.SlaveID != nil {
+		return byte(*o.SlaveID)
+	}
+	if o.UnitID != nil {
+		return byte(*o.UnitID)
+	}
+	return 0
+}
+
+func (o DeviceOptions) maxRegisters() int {
+	if o.MaxRegisters == 0 {
+		return defaultMaxRegisters
+	}
+	return o.MaxRegisters
+}
+
+func (o DeviceOptions) maxGap() int {
+	if o.MaxGap == nil {
+		return defaultMaxGap
+	}
+	return *o.MaxGap
+}
+
+func (o TagOptions) enabled() bool { return o.Enabled == nil || *o.Enabled }
+
+func (o TagOptions) scale() gateway.Decimal {
+	if o.Scale == nil {
+		return gateway.One
+	}
+	return *o.Scale
+}

@@ -1,0 +1,105 @@
+package modbus
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
+)
+
+// block is one request and the tags that its answer holds.
+type block struct {
+	request wire.Request
+	tags    []*tag // by address
+
+	done     bool // in this sweep
+	attempts int  // in this sweep, without a good reply
+	fails    int  // requests in a row without one, over all sweeps
+}
+
+// bitsPerRegister lets as many bits as a register has stand for one in max_gap and max_registers.
+const bitsPerRegister = 16
+
+// plan merges tags of one device and interval into as few requests as its
+// options allow.
+func plan(d DeviceOptions, tags []*tag) []block {
+	tags = slices.Clone(tags)
+	slices.SortStableFunc(tags, func(a, b *tag) int {
+		return cmp.Or(cmp.Compare(a.function, b.function), cmp.Compare(a.address, b.address), cmp.Compare(a.tag.Name, b.tag.Name))
+	})
+	var blocks []block
+	for start := 0; start < len(tags); {
+		n := run(d, tags[start:])
+		blocks = append(blocks, newBlock(tags[start:start+n]))
+		start += n
+	}
+	return blocks
+}
+
+// run returns how many of the tags, from the first on, go into one request.
+func run(d DeviceOptions, tags []*tag) int {
+	most, gap := d.maxRegisters(), d.maxGap()
+	if tags[0].function.Bits() {
+		most, gap = min(wire.MaxBits, most*bitsPerRegister), gap*bitsPerRegister
+	}
+	first, end := tags[0].address, tags[0].end()
+	for i, t := range tags {
+		if t.function != tags[0].function || t.address-end > gap || max(end, t.end())-first > most {
+			return i
+		}
+		end = max(end, t.end())
+	}
+	return len(tags)
+}
+
+func newBlock(tags []*tag) block {
+	first, end := tags[0].address, 0
+	for _, t := range tags {
+		end = max(end, t.end())
+	}
+	return block{
+		request: wire.Request{Function: tags[0].function, Address: uint16(first), Count: uint16(end - first)},
+		tags:    tags,
+	}
+}
+
+// split parts a block that the instrument refuses to answer whole: at the widest
+// gap, which may hold registers that do not exist, else in the middle.
+func (b block) split() (block, block) {
+	at, widest := len(b.tags)/2, 0
+	end := b.tags[0].end()
+	for i, t := range b.tags {
+		if gap := t.address - end; gap > widest {
+			at, widest = i, gap
+		}
+		end = max(end, t.end())
+	}
+	return newBlock(b.tags[:at]), newBlock(b.tags[at:])
+}
+
+// probe returns a request for a part of the block whose reply has another
+// length than the block's own, and false where there is none.
+func (b block) probe() (wire.Request, bool) {
+	r := b.request
+	r.Count = uint16(b.tags[0].layout.Registers())
+	if r.DataSize() == b.request.DataSize() {
+		r.Count = 1
+	}
+	return r, r.DataSize() != b.request.DataSize()
+}
+
+func (t *tag) end() int { return t.address + t.layout.Registers() }
+
+// group parts a device's tags by interval.
+func group(d DeviceOptions, names []string, tags []*tag) map[time.Duration][]*tag {
+	groups := make(map[time.Duration][]*tag)
+	for i, t := range tags {
+		interval := d.Tags[names[i]].Interval
+		if interval == 0 {
+			interval = d.Interval
+		}
+		groups[interval] = append(groups[interval], t)
+	}
+	return groups
+}

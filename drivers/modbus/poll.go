@@ -1,0 +1,226 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+// poll does what is due on an open line until ctx ends or the line is lost,
+// and returns why.
+func (d *Driver) poll(ctx context.Context, x engine) error {
+	d.restart()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		now := time.Now()
+		d.begin(now, false)
+		if s := d.choose(now); s != nil {
+			if err := d.transact(ctx, x, s); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.idle(ctx, x, timer, now); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits until there may be something to do. While an answer is missing it
+// listens, to learn how late the unit can be.
+func (d *Driver) idle(ctx context.Context, x engine, timer *time.Timer, now time.Time) error {
+	until := d.wake(now)
+	if d.owed(now) {
+		return x.listen(ctx, until)
+	}
+	timer.Reset(until.Sub(now))
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (d *Driver) owed(now time.Time) bool {
+	for _, s := range d.sweeps {
+		if s.unit.owes(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// transact asks for one block of the sweep. The error is that the line is lost,
+// or ctx's.
+func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
+	i, distinct := s.next(x)
+	b, r, probe := &s.blocks[i], s.blocks[i].request, false
+	if !distinct {
+		r, probe = b.probe()
+		if !probe {
+			r = b.request
+		}
+	}
+	sent := time.Now()
+	s.unit.triedAt = sent
+	data, at, err := x.exchange(ctx, s.unit.id, r, d.patience(s.unit))
+	s.unit.greeted = true
+	d.count(sent, at, err)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch {
+	case isLineError(err):
+		return err
+	case isMiss(err):
+		d.missed(x, s, b, r, err, sent, at)
+		return x.worn()
+	}
+	now := d.now()
+	d.answered(s.unit, sent, at, now, err)
+	if probe {
+		return nil // whatever it says, it is alive and in step
+	}
+	s.replied(now)
+	d.took(s, i, data, err)
+	if s.complete() {
+		s.finish(d.publish, gateway.NoReason, now)
+	}
+	return nil
+}
+
+// patience returns how long a unit may think. Nobody knows yet which units of a
+// line are there at all, so the first round is a quick one: a line with many
+// dead units would otherwise begin with nothing else. A slow unit is asked again
+// with all the time it may take.
+func (d *Driver) patience(u *unit) time.Duration {
+	if u.greeted || d.lonely {
+		return d.timeout
+	}
+	return min(d.timeout, greeting)
+}
+
+// took puts an answer into the readings.
+func (d *Driver) took(s *sweep, i int, data []byte, err error) {
+	b := &s.blocks[i]
+	if err == nil {
+		s.take(b, data)
+		return
+	}
+	d.refused(s.device, fmt.Sprintf("%v at %s %d", err, b.request.Function, b.request.Address))
+	exception, is := err.(wire.Exception) //nolint:errorlint // the engine returns it bare
+	switch {
+	case is && divisible(exception) && len(b.tags) > 1:
+		s.divide(i)
+	default:
+		s.lose(b, reasonOf(err))
+	}
+}
+
+// divisible reports whether a part of the request might be answered: the
+// instrument does not have all of the registers, or does not give so many.
+func divisible(e wire.Exception) bool { return e == wire.IllegalAddress || e == wire.IllegalValue }
+
+// viaGateway reports whether a gateway answered for an instrument that does not.
+func viaGateway(err error) bool {
+	return err == wire.GatewayPath || err == wire.GatewayNoResponse //nolint:errorlint // the engine returns it bare
+}
+
+func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp, err error) {
+	if u.hopeless() {
+		for _, s := range d.sweeps {
+			if s.unit == u && !s.active {
+				s.replan() // it may be another instrument by now
+			}
+		}
+	}
+	u.answered(sent, at)
+	if !d.proved && d.lastErr != "" {
+		d.log.Info("line back")
+		d.lastErr = ""
+	}
+	d.proved, d.backoff = true, 0
+	if viaGateway(err) {
+		d.offline(u, err.Error(), now)
+	} else {
+		d.online(u, now)
+	}
+}
+
+// missed notes that a request had no good answer, and gives up what cannot be
+// asked for again in time.
+func (d *Driver) missed(x engine, s *sweep, b *block, r wire.Request, why error, sent, now time.Time) {
+	u := s.unit
+	u.missed(x, why, sent, now, x.replySize(r), d.dead())
+	b.attempts++
+	b.fails++
+	s.tried = true
+	if u.hopeless() {
+		d.forceAt = now.Add(deadShare * now.Sub(sent))
+	}
+	reason := reasonOf(why)
+	if u.fails >= offlineAfter {
+		d.offline(u, why.Error(), d.now())
+		for _, other := range d.sweeps {
+			if other.unit == u && other.active {
+				other.finish(d.publish, reason, d.now())
+			}
+		}
+		return
+	}
+	if b.attempts > d.retries {
+		s.lose(b, reason)
+	}
+	if s.complete() || !u.blockedUntil.Add(x.wireTime(b.request)).Before(s.due) {
+		s.finish(d.publish, reason, d.now())
+	}
+}
+
+// dead counts the units that do not answer.
+func (d *Driver) dead() (n int) {
+	for _, u := range d.units {
+		if u != nil && u.fails >= offlineAfter {
+			n++
+		}
+	}
+	return n
+}
+
+// count keeps the figures of the line.
+func (d *Driver) count(sent, at time.Time, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy.add(sent, at)
+	d.status.Requests++
+	switch {
+	case err == nil:
+		d.status.Replies++
+	case err == errTimeout: //nolint:errorlint // the engine returns it bare
+		d.status.Timeouts++
+	case err == errCRC: //nolint:errorlint // the engine returns it bare
+		d.status.CRCErrors++
+	default:
+		if _, is := err.(wire.Exception); is { //nolint:errorlint // the engine returns it bare
+			d.status.Replies++
+			d.status.Exceptions++
+		}
+	}
+}
+
+func isLineError(err error) bool {
+	var e lineError
+	return err != nil && errors.As(err, &e)
+}
+
+func isMiss(err error) bool {
+	return err == errTimeout || err == errCRC //nolint:errorlint // the engine returns them bare
+}

@@ -1,0 +1,213 @@
+package modbus
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+const (
+	// Silence between frames (serial line, 2.5.1.1): 3.5 characters, and 1.75 ms
+	// above 19200 baud, where a character takes less than half a millisecond.
+	fastChar    = 500 * time.Microsecond
+	fastSilence = 1750 * time.Microsecond
+
+	// idleLook is how long an idle line is looked at for bytes that came meanwhile.
+	idleLook = time.Millisecond
+
+	rtuBuffer = 4 * wire.MaxRTU
+)
+
+// rtu is the engine of a serial line.
+type rtu struct {
+	reader
+	witness witness
+	timeout time.Duration
+	char    time.Duration
+	silence time.Duration
+
+	request  []byte            // the frame that was sent
+	reply    [wire.MaxRTU]byte // the PDU that answered
+	buf      [rtuBuffer]byte   // what has arrived and is not accounted for
+	n        int               // how much of it
+	lastByte time.Time         // when the line was last not silent
+}
+
+func newRTU(line gateway.Line, timeout time.Duration, w witness) *rtu {
+	x := &rtu{reader: reader{line}, witness: w, timeout: timeout, char: line.CharTime()}
+	x.silence = x.char * 7 / 2
+	if x.char < fastChar {
+		x.silence = fastSilence
+	}
+	return x
+}
+
+func (x *rtu) exchange(ctx context.Context, unit byte, r wire.Request, think time.Duration) ([]byte, time.Time, error) {
+	var pdu [5]byte
+	x.request = wire.AppendRTU(x.request[:0], unit, r.AppendPDU(pdu[:0]))
+	if err := x.settle(ctx); err != nil {
+		return nil, time.Now(), err
+	}
+	sent := time.Now()
+	if _, err := x.line.Write(x.request); err != nil {
+		return nil, time.Now(), lineError{fmt.Errorf("write: %w", err)}
+	}
+	// The write returns long before the last bit has left, so the slave's time
+	// to think begins when the wire can have carried both frames.
+	return x.await(ctx, unit, r, sent.Add(x.wireTime(r)+think))
+}
+
+// settle returns when nothing has come for 3.5 characters: silence and drain
+// are one loop and the last thing before the write, so that no byte of an older
+// answer is left to be read as the next.
+func (x *rtu) settle(ctx context.Context) error {
+	now := time.Now()
+	giveUp := now.Add(x.timeout + x.silence)
+	quiet := x.lastByte.Add(x.silence)
+	if look := now.Add(min(idleLook, x.silence)); quiet.Before(now) {
+		quiet = look // nobody was listening: see what is there
+	}
+	for {
+		n, now, err := x.read(ctx, x.room(), quiet)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			x.drop()
+			return nil
+		}
+		x.n += n
+		x.lastByte = now
+		quiet = now.Add(x.silence)
+		x.strays(time.Time{}) // it may have come any time since the last exchange
+		if now.After(giveUp) {
+			x.drop()
+			return errCRC // somebody babbles
+		}
+	}
+}
+
+// await reads until the answer to r from the unit has come whole. Frames of
+// others, late frames, noise and the echo of the request are passed over.
+func (x *rtu) await(ctx context.Context, unit byte, r wire.Request, deadline time.Time) ([]byte, time.Time, error) {
+	for {
+		n, now, err := x.read(ctx, x.room(), deadline)
+		if err != nil {
+			return nil, now, err
+		}
+		if n == 0 {
+			return nil, now, x.missing()
+		}
+		x.n += n
+		x.lastByte = now
+		for {
+			f, found := x.next()
+			if !found {
+				break
+			}
+			data, err := r.ParseReply(f.PDU)
+			if f.Unit == unit && err != wire.ErrPDU { //nolint:errorlint // ParseReply returns it bare
+				return data, now, err
+			}
+			x.witness.strayFrame(f.Unit, now)
+			x.witness.strayBytes(len(f.PDU) + 3)
+		}
+	}
+}
+
+// missing tells an answer that came damaged from one that did not come.
+func (x *rtu) missing() error {
+	const shortestReply = 5
+	damaged := x.n >= shortestReply
+	x.drop()
+	if damaged {
+		return errCRC
+	}
+	return errTimeout
+}
+
+// next takes the first whole frame of a slave out of the buffer, at any offset;
+// what stands before it is noise. The frame is valid until the next call.
+func (x *rtu) next() (wire.RTUFrame, bool) {
+	for i := 0; i < x.n; i++ {
+		rest := x.buf[i:x.n]
+		if len(rest) >= len(x.request) && bytes.Equal(rest[:len(x.request)], x.request) {
+			x.witness.echoed()
+			x.witness.strayBytes(i)
+			x.take(i + len(x.request))
+			i = -1
+			continue
+		}
+		f, n, status := wire.RTUReplyAt(rest)
+		if status != wire.Complete {
+			continue
+		}
+		f.PDU = x.reply[:copy(x.reply[:], f.PDU)]
+		x.witness.strayBytes(i)
+		x.take(i + n)
+		return f, true
+	}
+	return wire.RTUFrame{}, false
+}
+
+// strays takes note of frames that came when nobody waited.
+func (x *rtu) strays(at time.Time) {
+	for {
+		f, found := x.next()
+		if !found {
+			return
+		}
+		x.witness.strayFrame(f.Unit, at)
+		x.witness.strayBytes(len(f.PDU) + 3)
+	}
+}
+
+// room returns where to read to. A full buffer holds no frame, or it would have
+// been taken, except one that begins in its last bytes.
+func (x *rtu) room() []byte {
+	if x.n == len(x.buf) {
+		x.witness.strayBytes(x.n - wire.MaxRTU)
+		x.take(x.n - wire.MaxRTU)
+	}
+	return x.buf[x.n:]
+}
+
+// take removes the first n bytes of the buffer.
+func (x *rtu) take(n int) {
+	x.n = copy(x.buf[:], x.buf[n:x.n])
+}
+
+// drop forgets everything in the buffer.
+func (x *rtu) drop() {
+	x.witness.strayBytes(x.n)
+	x.n = 0
+}
+
+func (x *rtu) listen(ctx context.Context, until time.Time) error {
+	for {
+		n, now, err := x.read(ctx, x.room(), until)
+		if err != nil || n == 0 {
+			return err
+		}
+		x.n += n
+		x.lastByte = now
+		x.strays(now)
+	}
+}
+
+func (x *rtu) wireTime(r wire.Request) time.Duration {
+	return time.Duration(wire.RTURequestSize+wire.RTUReplySize(r)) * x.char
+}
+
+// quarantine is at least twice what the unit ever took: an answer that comes
+// later than that would be taken for the next one's, and nothing on RTU can
+// tell (there is no transaction id).
+func (x *rtu) quarantine(slowest time.Duration) time.Duration { return max(x.timeout, 2*slowest) }
+
+func (x *rtu) replySize(r wire.Request) int { return wire.RTUReplySize(r) }
+
+func (x *rtu) worn() error { return nil }

@@ -1,0 +1,132 @@
+package modbus
+
+import (
+	"time"
+
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+// begin starts the sweeps whose time has come. A unit that is left alone, and a
+// line that is down, yields readings without a value instead, so that no
+// interval passes in silence.
+func (d *Driver) begin(now time.Time, lineDown bool) {
+	for _, s := range d.sweeps {
+		at := now
+		if lineDown && !d.downKnown {
+			at = now.Add(-s.interval) // the line may open yet: a sweep waits its whole interval for it
+		}
+		if s.due.After(at) {
+			continue
+		}
+		if s.active {
+			if !lineDown && !s.tried && !s.unit.hopeless() && !now.Before(s.unit.blockedUntil) {
+				d.skipped(s, s.advance(at)+1) // the line is too slow for all that is asked
+				continue
+			}
+			s.finish(d.publish, d.excuse(s.unit, lineDown), d.now())
+		}
+		d.skipped(s, s.advance(at))
+		s.start()
+		s.deadline = s.due
+		if lineDown || now.Before(s.unit.aloneUntil) {
+			d.skipped(s, 1)
+			s.finish(d.publish, d.excuse(s.unit, lineDown), d.now())
+		}
+	}
+}
+
+// excuse says why there is no value of a unit that was not asked.
+func (d *Driver) excuse(u *unit, lineDown bool) gateway.Reason {
+	switch {
+	case lineDown:
+		return gateway.LineDown
+	case u.why != nil:
+		return reasonOf(u.why)
+	default:
+		return gateway.Starting
+	}
+}
+
+func (d *Driver) skipped(s *sweep, n uint64) {
+	if n == 0 {
+		return
+	}
+	d.mu.Lock()
+	d.status.Devices[s.device.index].Missed += n
+	d.mu.Unlock()
+}
+
+// restart reads at once what could not be read while the line was down, unless
+// its turn comes soon anyway.
+func (d *Driver) restart() {
+	now := time.Now()
+	for _, s := range d.sweeps {
+		if s.lineDown && !s.active && s.due.Sub(now) > time.Second {
+			s.start()
+			s.deadline = s.due
+		}
+	}
+}
+
+// choose returns the sweep whose turn it is, or nil: first those of units that
+// answer, the most urgent before the others; then, if it makes none of these
+// wait, or has not happened for long, one of a unit that does not.
+func (d *Driver) choose(now time.Time) *sweep {
+	var urgent, silent *sweep
+	for _, s := range d.sweeps {
+		if !s.active || now.Before(s.unit.blockedUntil) {
+			continue
+		}
+		if s.unit.hopeless() {
+			if silent == nil || s.unit.triedAt.Before(silent.unit.triedAt) {
+				silent = s
+			}
+		} else if urgent == nil || s.deadline.Before(urgent.deadline) {
+			urgent = s
+		}
+	}
+	forced := d.forceAt
+	if urgent != nil {
+		forced = forced.Add(deadShare * d.timeout)
+	}
+	switch {
+	case silent == nil:
+		return urgent
+	case !now.Before(forced):
+		return silent
+	case urgent == nil && !d.answeringDue(now).Before(now.Add(d.cost)):
+		return silent
+	default:
+		return urgent
+	}
+}
+
+// answeringDue returns when the next sweep of a unit that answers is due; far
+// in the future if there is none.
+func (d *Driver) answeringDue(now time.Time) time.Time {
+	next := now.Add(maxInterval)
+	for _, s := range d.sweeps {
+		if !s.unit.hopeless() && s.due.Before(next) {
+			next = s.due
+		}
+	}
+	return next
+}
+
+// wake returns when there may be something to do that there is not now.
+func (d *Driver) wake(now time.Time) time.Time {
+	next := now.Add(maxInterval)
+	sooner := func(t time.Time) {
+		if t.After(now) && t.Before(next) {
+			next = t
+		}
+	}
+	for _, s := range d.sweeps {
+		sooner(s.due)
+		if s.active {
+			sooner(s.unit.blockedUntil)
+			sooner(d.forceAt)
+		}
+	}
+	return next
+}

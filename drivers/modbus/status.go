@@ -1,0 +1,154 @@
+package modbus
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+// Status is what a driver knows of its line.
+type Status struct {
+	Line   string
+	Open   bool
+	Since  gateway.Stamp // when Open became what it is
+	Reason string        // why it is not open
+
+	Requests         uint64
+	Replies          uint64 // exceptions included
+	Timeouts         uint64
+	CRCErrors        uint64
+	Exceptions       uint64
+	LateFrames       uint64 // answers that came when nobody waited for them any more
+	UnsolicitedBytes uint64 // bytes that were no part of an awaited answer
+	Echoes           uint64 // requests that the adapter sent back
+	Busy             float64
+
+	Devices []DeviceStatus // by name
+}
+
+// DeviceStatus is what a driver knows of one device.
+type DeviceStatus struct {
+	Device    string
+	Unit      int
+	Online    bool
+	Since     gateway.Stamp // when Online became what it is
+	Reason    string        // why it is not online
+	Refused   string        // what it refused last
+	LastReply gateway.Stamp // its Boot is nil before the first
+	Missed    uint64        // intervals that passed without a try to read
+}
+
+// Status returns a copy. It is safe for concurrent use.
+func (d *Driver) Status() Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.status
+	s.Devices = slices.Clone(s.Devices)
+	s.Busy = d.busy.share(time.Now())
+	return s
+}
+
+// usage measures which share of the time a line is used, over the last minute
+// or so.
+type usage struct {
+	began time.Time
+	spent time.Duration
+	last  float64
+	known bool
+}
+
+const usageWindow = time.Minute
+
+func (u *usage) add(from, to time.Time) {
+	if u.began.IsZero() {
+		u.began = from
+	}
+	u.spent += to.Sub(from)
+	if age := to.Sub(u.began); age >= usageWindow {
+		u.last, u.known = float64(u.spent)/float64(age), true
+		u.began, u.spent = to, 0
+	}
+}
+
+func (u *usage) share(now time.Time) float64 {
+	age := now.Sub(u.began)
+	switch {
+	case u.began.IsZero() || age <= 0:
+		return u.last
+	case u.known && age < usageWindow/4:
+		return u.last
+	default:
+		return min(1, float64(u.spent)/float64(age))
+	}
+}
+
+func (d *Driver) strayFrame(id byte, at time.Time) {
+	u := d.units[id]
+	if u == nil || !u.late(at) {
+		return
+	}
+	d.mu.Lock()
+	d.status.LateFrames++
+	d.mu.Unlock()
+}
+
+func (d *Driver) strayBytes(n int) {
+	if n == 0 {
+		return
+	}
+	d.mu.Lock()
+	d.status.UnsolicitedBytes += uint64(n)
+	d.mu.Unlock()
+}
+
+func (d *Driver) echoed() {
+	d.mu.Lock()
+	d.status.Echoes++
+	d.mu.Unlock()
+}
+
+// online notes for every device of a unit that it answers.
+func (d *Driver) online(u *unit, at gateway.Stamp) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, dev := range d.devices {
+		s := &d.status.Devices[dev.index]
+		if dev.unit != u {
+			continue
+		}
+		s.LastReply = at
+		if s.Online {
+			continue
+		}
+		d.log.Info("device online", "device", s.Device, "before", s.Reason, "for", time.Duration(at.At-s.Since.At)*time.Millisecond)
+		s.Online, s.Since, s.Reason = true, at, ""
+	}
+}
+
+// offline notes for every device of a unit that it does not answer.
+func (d *Driver) offline(u *unit, why string, at gateway.Stamp) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, dev := range d.devices {
+		s := &d.status.Devices[dev.index]
+		if dev.unit != u || !s.Online && s.Reason == why {
+			continue
+		}
+		d.log.Warn("device offline", "device", s.Device, "reason", why)
+		if s.Online {
+			s.Since = at
+		}
+		s.Online, s.Reason = false, why
+	}
+}
+
+// refused notes what a device answers instead of values.
+func (d *Driver) refused(dev *device, what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := &d.status.Devices[dev.index]; s.Refused != what {
+		d.log.Warn("device refuses", "device", s.Device, "reason", what)
+		s.Refused = what
+	}
+}
