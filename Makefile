@@ -33,7 +33,8 @@ test: ## every test, with the race detector, against parts that nobody here wrot
 
 test-arm: cross ## unit tests on armv7 and the demo on armv7 and arm64, emulated
 	GOARCH=arm GOARM=7 CC=arm-linux-gnueabihf-gcc go test -exec qemu-arm-static -ldflags "$(STATIC)" -skip 'Foreign|Kill' ./gateway/... ./drivers/... ./broker/... ./buffer/...
-	go test -timeout 10m -run TestDemoOnARM ./cmd/gaugeway -args -arm "$(CURDIR)/dist/gaugeway-linux-armv7" -arm64 "$(CURDIR)/dist/gaugeway-linux-arm64"
+	qemu-arm-static dist/gaugeway-linux-armv7 demo --for 30s --runner qemu-arm-static
+	qemu-aarch64-static dist/gaugeway-linux-arm64 demo --for 30s --runner qemu-aarch64-static
 
 test-long: ## fuzzing, kill -9 and fault runs that take long
 	@.ci/need test

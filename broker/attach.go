@@ -3,8 +3,6 @@ package broker
 import (
 	"log/slog"
 	"time"
-
-	"github.com/gaugeway/gaugeway/gateway"
 )
 
 // takenOver is what an older connection leaves behind.
@@ -174,10 +172,8 @@ func (b *Broker) reservedFor(c *conn, topic string) string {
 	if topic[0] == '$' { // MQTT 3.1.1, 4.7.2
 		return "topics with $ belong to the broker"
 	}
-	for _, filter := range b.reserved {
-		if gateway.MatchTopic(filter, topic) && !gateway.MatchTopic(b.writable, topic) {
-			return "the topic belongs to the gateway"
-		}
+	if b.own.has(topic) {
+		return "the topic belongs to the gateway"
 	}
 	if !c.account.mayPublish(topic) {
 		return "not in the user's publish list"

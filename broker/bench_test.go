@@ -292,3 +292,118 @@ func benchThroughput(b *testing.B, r rival, qos byte, publishers int) {
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-µs/msg")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
+
+// BenchmarkIdleClient measures what a connected, silent client with one
+// subscription costs in resident memory.
+func BenchmarkIdleClient(b *testing.B) {
+	for _, r := range rivals {
+		b.Run(r.name, func(b *testing.B) {
+			const clients = 1000
+			for b.Loop() {
+				address, cmd := r.run(b)
+				before := resident(b, cmd.Process.Pid)
+				for i := range clients {
+					l := dialLoad(b, address, fmt.Sprint("idle", i))
+					l.write(b, subscribePacket(1, fmt.Sprintf("some/topic/%d", i), 1))
+					l.skip(b, 5)
+				}
+				b.ReportMetric(float64(resident(b, cmd.Process.Pid)-before)/clients, "B/client")
+			}
+		})
+	}
+}
+
+// BenchmarkQueuedMessage measures what a message of 100 bytes costs in resident
+// memory that waits for an absent session.
+func BenchmarkQueuedMessage(b *testing.B) {
+	for _, r := range rivals {
+		b.Run(r.name, func(b *testing.B) {
+			const sessions, each = 6, 10_000
+			for b.Loop() {
+				address, cmd := r.run(b)
+				for i := range sessions {
+					l := dialLoad(b, address, "unused")
+					l.nc.Close()
+					l = dialSession(b, address, fmt.Sprint("absent", i))
+					l.write(b, subscribePacket(1, fmt.Sprintf("s%d/t", i), 1))
+					l.skip(b, 5)
+					l.write(b, disconnect)
+				}
+				p := dialLoad(b, address, "p")
+				before := resident(b, cmd.Process.Pid)
+				for i := range sessions {
+					for id := range uint16(each) {
+						p.write(b, pub(2, id+1, fmt.Sprintf("s%d/t", i), strings.Repeat("x", 100)))
+						p.skip(b, 4)
+					}
+				}
+				b.ReportMetric(float64(resident(b, cmd.Process.Pid)-before)/(sessions*each), "B/message")
+			}
+		})
+	}
+}
+
+// dialSession connects with clean session 0.
+func dialSession(b testing.TB, address, id string) *load {
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { nc.Close() })
+	l := &load{nc, bufio.NewReader(nc)}
+	l.write(b, connectPacket(id, false))
+	l.skip(b, 4)
+	return l
+}
+
+// BenchmarkAppend publishes sweeps of a thousand readings.
+func BenchmarkAppend(b *testing.B) {
+	rs := manyReadings(1000)
+	b.Run("nobody", func(b *testing.B) {
+		br := New("pad-7", Options{}, nil, quietLog())
+		b.ReportAllocs()
+		for b.Loop() {
+			br.Append(rs, nil)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/reading")
+	})
+	b.Run("subscriber", func(b *testing.B) {
+		br, port := serve(b, "pad-7", Options{}, nil)
+		l := dialLoad(b, "127.0.0.1:"+port, "a")
+		l.write(b, subscribePacket(1, "pad-7/#", 0))
+		l.skip(b, 5)
+		b.ReportAllocs()
+		for b.Loop() {
+			br.Append(rs, nil)
+			var done sync.WaitGroup
+			done.Add(1)
+			l.receive(b, len(rs), &done)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/reading")
+	})
+}
+
+// BenchmarkStuckNeighbour is QoS 1 throughput while another subscriber of the
+// same topic does not read.
+func BenchmarkStuckNeighbour(b *testing.B) {
+	for _, neighbours := range []int{0, 1} {
+		b.Run(fmt.Sprint(neighbours), func(b *testing.B) {
+			address, _ := rivals[0].run(b)
+			for i := range neighbours {
+				stuck := dialLoad(b, address, fmt.Sprint("stuck", i))
+				stuck.write(b, subscribePacket(1, "bench/#", 1))
+			}
+			sub := dialLoad(b, address, "sub")
+			sub.write(b, subscribePacket(1, "bench/#", 1))
+			sub.skip(b, 5)
+			p := dialLoad(b, address, "pub")
+			b.ResetTimer()
+			var done sync.WaitGroup
+			done.Add(2)
+			go sub.receive(b, b.N, &done)
+			go p.publish(b, b.N, 1, &done)
+			done.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}

@@ -32,17 +32,16 @@ type Broker struct {
 	Now     func() gateway.Stamp // of messages of other clients; set before use
 	Version string               // told at $SYS/broker/version; set before use
 
-	site     string
-	reserved []string // filters of what other clients may not publish
-	writable string   // the filter of what they may, nevertheless
-	options  Options
-	limits   limits
-	tap      gateway.Tap
-	log      *slog.Logger
-	quiet    quiet
-	login    *login
-	started  time.Time
-	work     sync.WaitGroup // connections and writers
+	site    string
+	own     ownTopics
+	options Options
+	limits  limits
+	tap     gateway.Tap
+	log     *slog.Logger
+	quiet   quiet
+	login   *login
+	started time.Time
+	work    sync.WaitGroup // connections and writers
 
 	doors doors
 
@@ -58,7 +57,7 @@ type Broker struct {
 	generation   uint64 // counts changes of subs
 	publication  uint64 // counts publications
 	retained     retainedTopics
-	own          map[*gateway.Tag]*ownTag
+	tags         map[*gateway.Tag]*ownTag
 	queuedBytes  int
 	stats        Stats
 	sys          map[string]string
@@ -85,13 +84,13 @@ func New(site string, o Options, tap gateway.Tap, log *slog.Logger) *Broker {
 		started:  time.Now(),
 		conns:    make(map[*conn]struct{}),
 		sessions: make(map[string]*session),
-		own:      make(map[*gateway.Tag]*ownTag),
+		tags:     make(map[*gateway.Tag]*ownTag),
 		sys:      make(map[string]string),
 	}
 	b.subs.empty = func(v *[]target) bool { return len(*v) == 0 }
 	b.retained.topics.empty = func(v **retained) bool { return *v == nil }
 	b.generation = 1
-	b.reserved, b.writable = o.reserved(site)
+	b.own = o.ownTopics(site)
 	b.doors.init(o.Listeners)
 	return b
 }
@@ -184,8 +183,8 @@ func (b *Broker) Run(ctx context.Context) error {
 			b.updateSys(now)
 		}
 	}
-	b.doors.close()
 	serving.Wait()
+	b.doors.close()
 	b.closeAll()
 	b.work.Wait()
 	return nil
@@ -234,7 +233,7 @@ func (b *Broker) Stats() Stats {
 	st := b.stats
 	st.Sessions = len(b.sessions)
 	st.Subscriptions = b.subsCount
-	st.Retained = b.retained.count + len(b.own)
+	st.Retained = b.retained.count + len(b.tags)
 	st.QueuedBytes = b.queuedBytes
 	st.BytesIn, st.BytesOut = b.bytesIn.Load(), b.bytesOut.Load()
 	for _, s := range b.sessions {

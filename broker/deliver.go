@@ -100,7 +100,7 @@ func (b *Broker) left(s *session, it *item) {
 // for more of them than it reads is told off: the bound is twice all there are.
 // The lock is held.
 func (b *Broker) sweep(s *session, filter string, granted byte) error {
-	bound := max(b.limits.queued, 2*b.retained.count+2*len(b.own))
+	bound := max(b.limits.queued, 2*b.retained.count+2*len(b.tags))
 	err := error(nil)
 	b.retained.topics.matched(filter, func(r **retained) {
 		if *r == nil || err != nil {

@@ -2,6 +2,9 @@ package broker
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,8 +73,10 @@ func TestQueueIsBoundedByCount(t *testing.T) {
 		}
 		for i := range uint16(7) {
 			p.send(ackPacket(typePuback, i+1))
+			if i < 5 { // each makes room for one more
+				p.expect(pub(2, i+3, "t", fmt.Sprint(i+2)))
+			}
 		}
-		p.expect(pub(2, 3, "t", "2"), pub(2, 4, "t", "3"), pub(2, 5, "t", "4"), pub(2, 6, "t", "5"), pub(2, 7, "t", "6"))
 		q.send(pub(2, 1, "t", "again"))
 		p.expect(pub(2, 8, "t", "again"))
 		if st := b.Stats(); st.Queued != 1 {
@@ -270,4 +275,44 @@ func TestPanicEndsOneConnection(t *testing.T) {
 		q.expect(pub(0, 0, "up/x", ""))
 		enter(t, b, "a").lives()
 	})
+}
+
+// A silent client holds no buffers. Beside what is measured here it has the
+// stack of one goroutine.
+func TestIdleClientIsSmall(t *testing.T) {
+	_, port := serve(t, "", Options{}, nil)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const clients = 500
+	conns := make([]net.Conn, clients)
+	before := heap()
+	for i := range conns {
+		nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		conns[i] = nc
+		for _, step := range []struct {
+			say []byte
+			n   int
+		}{{connectPacket(fmt.Sprint("idle", i), true), 4}, {subscribePacket(1, fmt.Sprint("topic/", i), 1), 5}, {pub(2, 1, "x", ""), 4}} {
+			if _, err := nc.Write(step.say); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(nc, make([]byte, step.n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	each := int(heap()-before) / clients
+	t.Logf("%d bytes for each idle client, both ends", each)
+	if each > 4096 {
+		t.Errorf("an idle client has %d bytes", each)
+	}
 }

@@ -161,24 +161,38 @@ func (u User) Validate(name string) gateway.Faults {
 	return f
 }
 
-// reserved returns the filters of the topics that belong to the gateway, and
-// the filter of those below that other clients may publish on all the same.
-func (o Options) reserved(site string) (filters []string, writable string) {
+// ownTopics says which topics belong to the gateway. The zero value has none.
+type ownTopics struct {
+	prefix string // all topics that begin so
+	tags   string // and all that this filter matches
+	writes string // except those: where a tag is written, every client may publish
+}
+
+func (o Options) ownTopics(site string) ownTopics {
 	if site == "" {
-		return nil, ""
+		return ownTopics{}
 	}
-	filters = []string{site + "/#"}
 	template := strings.Split(strings.ReplaceAll(o.Topic, "{site}", site), "/")
 	for i, level := range template {
 		if strings.Contains(level, "{") {
 			template[i] = "+"
 		}
 	}
-	own := strings.Join(template, "/")
-	if !strings.HasPrefix(own, site+"/") {
-		filters = append(filters, own+"/#")
+	tag := strings.Join(template, "/")
+	return ownTopics{prefix: site + "/", tags: tag + "/#", writes: tag + "/set"}
+}
+
+// has reports whether only the gateway may publish on topic.
+func (t ownTopics) has(topic string) bool {
+	if t.prefix == "" || t.isWrite(topic) {
+		return false
 	}
-	return filters, own + "/set"
+	return strings.HasPrefix(topic, t.prefix) || gateway.MatchTopic(t.tags, topic)
+}
+
+// isWrite reports whether topic is where a tag is written.
+func (t ownTopics) isWrite(topic string) bool {
+	return t.writes != "" && gateway.MatchTopic(t.writes, topic)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -55,7 +55,7 @@ func (b *Broker) publishOwn(rs []gateway.Reading) {
 // publishReading keeps r as its tag's state and queues it for those who
 // subscribed to it. The lock is held.
 func (b *Broker) publishReading(r *gateway.Reading) {
-	t := b.own[r.Tag]
+	t := b.tags[r.Tag]
 	if t == nil {
 		t = b.newOwn(r.Tag)
 	}
@@ -89,9 +89,9 @@ func (b *Broker) newOwn(tag *gateway.Tag) *ownTag {
 		*slot = &retained{own: &ownTag{topic: topic}}
 	}
 	t := (*slot).own
-	delete(b.own, t.tag)
+	delete(b.tags, t.tag)
 	t.tag = tag
-	b.own[tag] = t
+	b.tags[tag] = t
 	return t
 }
 

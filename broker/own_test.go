@@ -124,8 +124,8 @@ func TestTagIsReplaced(t *testing.T) {
 		p := enter(t, b, "a")
 		p.send(subscribePacket(1, "#", 0))
 		p.expect(hx("90 03 00 01 00"), pub(1, 0, "pad-7/separator/pressure", `{"time":"2026-11-22T22:00:01.000Z","value":99,"unit":"unit99","quality":"good"}`))
-		if len(b.own) != 1 || b.retained.count != 0 || b.retained.bytes != 0 {
-			t.Errorf("%d tags, %d other retained messages of %d bytes", len(b.own), b.retained.count, b.retained.bytes)
+		if len(b.tags) != 1 || b.retained.count != 0 || b.retained.bytes != 0 {
+			t.Errorf("%d tags, %d other retained messages of %d bytes", len(b.tags), b.retained.count, b.retained.bytes)
 		}
 	})
 }

@@ -67,6 +67,7 @@ func join(t *testing.T, b *Broker) *peer {
 func joinSilent(t *testing.T, b *Broker) *peer {
 	client, server := net.Pipe()
 	go b.Serve(server, "local")
+	synctest.Wait()
 	t.Cleanup(func() { client.Close() })
 	return &peer{t: t, nc: client}
 }

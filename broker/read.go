@@ -25,11 +25,11 @@ var readPool = sync.Pool{New: func() any { return new([readBytes]byte) }}
 
 func (r *reader) init(nc net.Conn) {
 	r.nc = nc
-	sc, ok := nc.(syscall.Conn)
+	tcp, ok := nc.(*net.TCPConn) // not any syscall.Conn: what wraps one may count or decrypt
 	if !ok {
 		return
 	}
-	if raw, err := sc.SyscallConn(); err == nil {
+	if raw, err := tcp.SyscallConn(); err == nil {
 		r.raw = raw
 		r.try = r.tryRead
 	}

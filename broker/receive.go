@@ -103,7 +103,8 @@ type ticket struct {
 func (b *Broker) admitMessage(c *conn, m *message, retain bool, p *packet, why string, wanted bool) (t ticket, fresh bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t = ticket{c: c, s: c.sess, m: m, retain: retain && !b.isWritable(m.topic)}
+	// A write is an event: it must not come again to who subscribes later.
+	t = ticket{c: c, s: c.sess, m: m, retain: retain && !b.own.isWrite(m.topic)}
 	if p != nil {
 		if c.gone {
 			return t, false, errTakenOver
@@ -136,12 +137,6 @@ func (b *Broker) admitMessage(c *conn, m *message, retain bool, p *packet, why s
 	}
 	c.answerReady()
 	return t, true, nil
-}
-
-// isWritable reports whether topic is where a tag is written: a write is an
-// event, and must not come again to who subscribes later.
-func (b *Broker) isWritable(topic string) bool {
-	return b.writable != "" && gateway.MatchTopic(b.writable, topic)
 }
 
 // stored is called by the Tap when a message is on disk, or was refused. Then

@@ -8,7 +8,7 @@ type ring[T any] struct {
 }
 
 // keepRing is the most slots an empty ring keeps.
-const keepRing = 64
+const keepRing = 32
 
 func (r *ring[T]) len() int { return r.n }
 

@@ -23,6 +23,7 @@ func (b *Broker) subscribeAll(c *conn, p *packet) error {
 	if c.gone {
 		return errTakenOver
 	}
+	before := len(c.control)
 	c.control = appendHeader(c.control, typeSuback<<4, 2+len(asked))
 	c.control = append(c.control, byte(p.id>>8), byte(p.id))
 	for _, f := range asked {
@@ -33,6 +34,7 @@ func (b *Broker) subscribeAll(c *conn, p *packet) error {
 		} else {
 			b.subscribe(c.sess, f.filter, f.qos)
 			if err := b.sweep(c.sess, f.filter, f.qos); err != nil {
+				c.control = c.control[:before]
 				return err
 			}
 		}

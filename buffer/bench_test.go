@@ -98,10 +98,12 @@ func benchWear(b *testing.B, rate int, interval time.Duration, size gateway.Size
 		s.drain("scada")
 		time.Sleep(6 * time.Millisecond)
 	}
-	for range 200 {
-		round()
+	for big := make([]gateway.Reading, 20_000); full && s.Stats().Classes[gateway.Normal].Stored == int64(s.Stats().Classes[gateway.Normal].Committed); {
+		in.fill(big)
+		s.put(big...)
+		s.drain("scada")
 	}
-	for full && s.Stats().Classes[gateway.Normal].Stored == int64(s.Stats().Classes[gateway.Normal].Committed) {
+	for range 200 { // until the WAL is recycled
 		round()
 	}
 	bytes, flushes := d.written(b)
@@ -191,24 +193,25 @@ func BenchmarkMemory(b *testing.B) {
 		s.flush()
 	}
 	s.stop()
-	var open time.Duration
+	s = nil
+	debug.FreeOSMemory()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	s = benchStore(b, dir, 256e6)
+	open := time.Since(began)
 	for b.Loop() {
-		began := time.Now()
-		s = benchStore(b, dir, 256e6)
-		open = time.Since(began)
-		for range 50 {
-			in.fill(rs[:1000])
-			s.put(rs[:1000]...)
-			s.next("scada", gateway.Want{MaxReadings: 1000})
-		}
-		s.stop()
+		in.fill(rs[:1000])
+		s.put(rs[:1000]...)
+		batch := s.next("scada", gateway.Want{MaxReadings: 1000})
+		s.ack("scada", batch)
 	}
 	debug.FreeOSMemory()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapInuse-before.HeapInuse)/1e6, "MB-heap-added")
 	b.ReportMetric(float64(residentKB())/1000, "MB-resident-process")
-	b.ReportMetric(float64(m.HeapInuse)/1e6, "MB-heap")
 	b.ReportMetric(open.Seconds(), "s-to-open")
+	s.stop()
 }
 
 func residentKB() int64 {

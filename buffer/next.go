@@ -160,10 +160,13 @@ func (s *Store) batch(ctx context.Context, u *uplink, want gateway.Want) (gatewa
 			break
 		}
 		bytes += most * each
-		if b.Readings == nil {
-			b.Readings = rs[:most:most]
-		} else {
+		switch {
+		case b.Readings != nil:
 			b.Readings = append(b.Readings, rs[:most]...)
+		case i == len(f.rows)-1:
+			b.Readings = rs[:most:most] // as they are in the cache
+		default:
+			b.Readings = append(make([]gateway.Reading, 0, f.most(want.MaxReadings)), rs[:most]...)
 		}
 		if most < len(rs) {
 			break
@@ -171,6 +174,15 @@ func (s *Store) batch(ctx context.Context, u *uplink, want gateway.Want) (gatewa
 	}
 	s.handOut(u, f, &b)
 	return b, nil
+}
+
+// most is how many readings the rows can give.
+func (f *find) most(limit int) int {
+	n := int64(0)
+	for i := range f.rows {
+		n += min(f.rows[i].n, maxSegmentReadings)
+	}
+	return int(min(n, int64(limit)))
 }
 
 // handOut adds the gaps that follow the readings, and freezes every gap that goes out.

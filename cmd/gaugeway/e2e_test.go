@@ -375,14 +375,21 @@ func TestForeignBadSurroundings(t *testing.T) {
 	}
 	old := s.Buffer.Epoch
 	b.running.kill()
-	files, err := filepath.Glob(filepath.Join(b.dir, "buffer", "*.db"))
-	if err != nil || len(files) != 1 {
+	files, err := filepath.Glob(filepath.Join(b.dir, "buffer", "*.db*")) // the log as well, which would mend the file
+	if err != nil || len(files) != 2 {
 		t.Fatalf("files %v, %v", files, err)
 	}
-	if err := os.WriteFile(files[0], []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range files {
+		if err := os.WriteFile(file, []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.start()
+	t.Cleanup(func() {
+		if text, _ := b.running.out.read(); t.Failed() {
+			t.Log(text)
+		}
+	})
 	eventually(t, "it commits again, in a new epoch", func() bool {
 		s, err := b.status()
 		return err == nil && s.Buffer.Seqs["normal"] > 10 && s.Buffer.Epoch != old && !s.Buffer.Memory

@@ -97,7 +97,7 @@ func TestNoFaultOfTheLineGivesAWrongValue(t *testing.T) {
 		{"noise", simulate.Fault{Noise: 0.1}, 2, 1},
 		{"nul", simulate.Fault{NUL: 0.2}, 2, 1},
 		{"extra", simulate.Fault{Extra: 0.1}, 2, 1},
-		{"wrong unit", simulate.Fault{WrongUnit: 0.05}, 2, 0.95},
+		{"wrong unit", simulate.Fault{WrongUnit: 0.05}, 2, 0.85},
 		{"exception", simulate.Fault{Exception: 0.05}, 2, 0.9},
 		{"split", simulate.Fault{Split: 0.3}, 2, 1},
 		{"echo", simulate.Fault{Echo: true}, 1, 1},

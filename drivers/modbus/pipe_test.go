@@ -155,9 +155,11 @@ type lab struct {
 // start runs a driver; serve plays the far end of every line it opens.
 func start(t *testing.T, o modbus.Options, char time.Duration, serve func(ctx context.Context, far io.ReadWriter) error) *lab {
 	t.Helper()
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait) // after the driver has stopped
 	return startWith(t, o, func(ctx context.Context) (gateway.Line, error) {
 		line, far := newWire(char)
-		go func() { _ = serve(ctx, far) }()
+		serving.Go(func() { _ = serve(ctx, far) })
 		return line, nil
 	})
 }

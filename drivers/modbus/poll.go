@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -217,8 +216,8 @@ func (d *Driver) count(sent, at time.Time, err error) {
 }
 
 func isLineError(err error) bool {
-	var e lineError
-	return err != nil && errors.As(err, &e)
+	_, is := err.(lineError) //nolint:errorlint // the engine returns it bare; errors.As would allocate
+	return is
 }
 
 func isMiss(err error) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,15 +124,17 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := simulate.NewInstruments()
 		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
-		var missing, tries = true, 0
-		var plugged *wireEnd
+		var missing atomic.Bool
+		var tries atomic.Int32
+		var plugged atomic.Pointer[wireEnd]
+		missing.Store(true)
 		open := func(ctx context.Context) (gateway.Line, error) {
-			tries++
-			if missing {
+			tries.Add(1)
+			if missing.Load() {
 				return nil, errors.New("open /dev/ttyUSB0: there is no such port")
 			}
 			line, far := newWire(char9600)
-			plugged = far
+			plugged.Store(far)
 			go func() { _ = in.ServeRTU(ctx, far) }()
 			return line, nil
 		}
@@ -143,10 +146,10 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		if s := l.driver.Status(); s.Open || s.Reason != "open /dev/ttyUSB0: there is no such port" || s.Devices[0].Reason != "line down" {
 			t.Errorf("status %+v", s)
 		}
-		if tries < 10 || tries > 60 {
-			t.Errorf("%d tries to open in a minute", tries)
+		if n := tries.Load(); n < 10 || n > 60 {
+			t.Errorf("%d tries to open in a minute", n)
 		}
-		missing = false
+		missing.Store(false)
 		time.Sleep(10 * time.Second)
 		if s := l.driver.Status(); !s.Open || !s.Devices[0].Online {
 			t.Errorf("status %+v", s)
@@ -154,10 +157,10 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		if got := counts(l.sheet.of("slow/v")); got["good"] != 1 {
 			t.Errorf("slow: %v, want it read soon after the line came back", got)
 		}
-		missing = true
-		_ = plugged.Close() // pulled out
+		missing.Store(true)
+		_ = plugged.Load().Close() // pulled out
 		time.Sleep(10 * time.Second)
-		missing = false
+		missing.Store(false)
 		time.Sleep(20 * time.Second)
 		l.stop()
 		if got := counts(l.sheet.of("a/v")); got["bad line"] < 70 || got["bad line"] > 77 || got["good"] < 23 {

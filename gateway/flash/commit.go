@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
@@ -76,11 +77,41 @@ func (f *File) end() error {
 	}
 	err := f.commit(true)
 	if f.db != nil {
-		err = errors.Join(err, f.db.close())
-		f.db = nil
+		err = errors.Join(err, f.close())
 	}
 	f.settle(ErrClosed) // what came after the last Write
 	return err
+}
+
+// close brings everything into the database file and closes it. The WAL keeps
+// its length, for growing it costs wear, but not what is in it: if somebody puts
+// another database file in place, an old WAL must not be played onto that.
+func (f *File) close() error {
+	clean := false
+	err := f.db.query("PRAGMA wal_checkpoint(RESTART)", func(r Row) error {
+		clean = r.Int(0) == 0 && r.Int(1) == r.Int(2)
+		return Stop
+	})
+	err = errors.Join(err, f.db.close())
+	f.db = nil
+	if err != nil || !clean || f.InMemory() {
+		return err
+	}
+	wal, err := os.OpenFile(f.o.Path+"-wal", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = wal.WriteAt(make([]byte, walHeader), 0)
+	return errors.Join(err, wal.Sync(), wal.Close())
+}
+
+const walHeader = 32 // bytes (sqlite.org/fileformat2, section 4.1); zeros there mean an empty WAL
+
+func (f *File) fault(s Step) error {
+	if f.InMemory() {
+		return nil
+	}
+	return f.o.fault(s)
 }
 
 func (f *File) read(fn func(*Tx) error) error {
@@ -149,11 +180,11 @@ func (f *File) transact(tx *Tx, parts []Participant, step func(Participant, *Tx)
 	if err != nil {
 		return f.undo(tx, err)
 	}
-	if err = f.o.fault(StepCommit); err == nil {
+	if err = f.fault(StepCommit); err == nil {
 		err = f.db.exec("COMMIT")
 	}
 	if err == nil {
-		err = f.o.fault(StepSync)
+		err = f.fault(StepSync)
 	}
 	if isCode(err, sqlite3.ErrFull) {
 		return f.undo(tx, err)

@@ -5,6 +5,7 @@ package flash
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -83,6 +84,9 @@ func (o Options) try(suspect bool) (*connection, error) {
 		return nil, err
 	}
 	info, statErr := os.Stat(o.Path)
+	if err := checkHeader(o.Path); err != nil {
+		return nil, err
+	}
 	c, err := connect(o.Path)
 	if err != nil {
 		return nil, err
@@ -100,7 +104,26 @@ func (o Options) try(suspect bool) (*connection, error) {
 	return c, nil
 }
 
-// prepare makes the connection what notes of measurement say it must be. Each
+// checkHeader looks at a file before SQLite does, which deletes the WAL of what
+// it takes for an empty database: that may be all there is to salvage.
+func checkHeader(path string) error {
+	const magic = "SQLite format 3\x00"
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // SQLite says it better
+	}
+	defer f.Close()
+	head := make([]byte, len(magic))
+	if n, err := io.ReadFull(f, head); n == 0 && errors.Is(err, io.EOF) {
+		return nil // made, but never written to
+	}
+	if string(head) != magic {
+		return &damagedError{"it is not an SQLite database"}
+	}
+	return nil
+}
+
+// prepare makes the connection what the measurements say it must be for flash. Each
 // setting is read back.
 func (o Options) prepare(c *connection, check bool) error {
 	if err := c.pragma("page_size", strconv.Itoa(pageSize), strconv.Itoa(pageSize)); err != nil {

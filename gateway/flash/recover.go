@@ -105,7 +105,8 @@ func (f *File) toMemory(why error) error {
 	f.mu.Unlock()
 	f.o.Log.Error("the disk is given up until the next start: readings are kept in memory", "error", why)
 	if err := f.load(f.parts...); err != nil {
-		return errors.Join(err, f.db.close())
+		f.db = nil
+		return errors.Join(err, db.close())
 	}
 	return nil
 }

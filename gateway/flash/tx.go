@@ -38,7 +38,7 @@ func (tx *Tx) begin() error {
 	if tx.begun {
 		return nil
 	}
-	if err := tx.f.o.fault(StepWrite); err != nil {
+	if err := tx.f.fault(StepWrite); err != nil {
 		return err
 	}
 	if err := tx.f.db.exec("BEGIN IMMEDIATE"); err != nil {
