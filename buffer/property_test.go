@@ -183,8 +183,16 @@ func (m *machine) send(t *rapid.T) {
 	if err := m.v.take(uplink, b); err != nil {
 		t.Fatal(err)
 	}
-	if rapid.IntRange(0, 3).Draw(t, "acked") > 0 {
+	from, to := b.Range()
+	switch rapid.SampledFrom([]string{"all", "all", "a part", "lost"}).Draw(t, "acked") {
+	case "all":
 		m.s.ack(uplink, b)
+	case "a part": // of an uplink that sends several at a time
+		from = gateway.Seq(rapid.Uint64Range(uint64(from), uint64(to)).Draw(t, "from"))
+		to = gateway.Seq(rapid.Uint64Range(uint64(from), uint64(to)).Draw(t, "to"))
+		if err := m.s.Ack(context.Background(), uplink, b.Epoch, b.Class, from, to); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
