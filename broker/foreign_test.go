@@ -263,6 +263,7 @@ func TestReconnectingSubscriber(t *testing.T) {
 		s := &subscriber{t: t, address: address, qos: c.qos, room: make(chan struct{}, 3000)}
 		s.connect()
 		s.send(subscribePacket(1, "bench/#", c.qos))
+		s.r.skip(t, 5) // nothing is published before the SUBACK
 		var done sync.WaitGroup
 		done.Go(func() { publishNumbers(t, address, c.qos, c.n, s.room) })
 		s.receive(c.n)

@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"context"
-	"io"
 	"os"
 	"testing"
 	"time"
@@ -99,5 +98,3 @@ func TestNoFrameIsFoundTwice(t *testing.T) {
 		t.Errorf("%v, want %v", err, errTimeout)
 	}
 }
-
-var _ io.ReadWriteCloser = (*hostile)(nil)

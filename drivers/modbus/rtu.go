@@ -19,7 +19,7 @@ const (
 	// idleLook is how long an idle line is looked at for bytes that came meanwhile.
 	idleLook = time.Millisecond
 
-	rtuBuffer = 4 * wire.MaxRTU
+	rtuBuffer = 2 * wire.MaxRTU
 )
 
 // rtu is the engine of a serial line.
@@ -34,6 +34,7 @@ type rtu struct {
 	reply    [wire.MaxRTU]byte // the PDU that answered
 	buf      [rtuBuffer]byte   // what has arrived and is not accounted for
 	n        int               // how much of it
+	dead     [rtuBuffer]bool   // where no frame begins, so that no checksum is worked out twice
 	lastByte time.Time         // when the line was last not silent
 }
 
@@ -135,15 +136,19 @@ func (x *rtu) missing() error {
 func (x *rtu) next() (wire.RTUFrame, bool) {
 	for i := 0; i < x.n; i++ {
 		rest := x.buf[i:x.n]
-		if len(rest) >= len(x.request) && bytes.Equal(rest[:len(x.request)], x.request) {
+		if len(x.request) > 0 && len(rest) >= len(x.request) && bytes.Equal(rest[:len(x.request)], x.request) {
 			x.witness.echoed()
 			x.witness.strayBytes(i)
 			x.take(i + len(x.request))
 			i = -1
 			continue
 		}
+		if x.dead[i] {
+			continue
+		}
 		f, n, status := wire.RTUReplyAt(rest)
 		if status != wire.Complete {
+			x.dead[i] = status == wire.Invalid
 			continue
 		}
 		f.PDU = x.reply[:copy(x.reply[:], f.PDU)]
@@ -178,13 +183,15 @@ func (x *rtu) room() []byte {
 
 // take removes the first n bytes of the buffer.
 func (x *rtu) take(n int) {
+	left := copy(x.dead[:], x.dead[n:x.n])
+	clear(x.dead[left:x.n])
 	x.n = copy(x.buf[:], x.buf[n:x.n])
 }
 
 // drop forgets everything in the buffer.
 func (x *rtu) drop() {
 	x.witness.strayBytes(x.n)
-	x.n = 0
+	x.take(x.n)
 }
 
 func (x *rtu) listen(ctx context.Context, until time.Time) error {

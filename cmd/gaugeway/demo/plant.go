@@ -84,6 +84,15 @@ func (p *plant) silent(name string, on bool) {
 	p.lines[i.line].Unit(byte(i.unit)).Silence(on)
 }
 
+// lateAnswers counts the answers that came too late.
+func (p *plant) lateAnswers() int {
+	n := 0
+	for _, sim := range p.lines {
+		n += int(sim.Counters().Late)
+	}
+	return n
+}
+
 // signal is what an instrument measures in a scan, to the digits that it has.
 func signal(device, tag string, scan uint32) float64 {
 	base, t := find(device).base, float64(scan)

@@ -81,9 +81,10 @@ func (sc *screen) picture() string {
 		linkText = red + "cut" + reset
 	}
 	sc.sample(onSite - server)
-	fmt.Fprintf(&b, "\n  gateway %-14s link %-14s %6.1f KB over the link\n", gatewayText, linkText, float64(s.link.bytes())/1000)
-	fmt.Fprintf(&b, "  on site %s%6d%s   at the server %s%6d%s   doubled on the way and dropped %d   bad %d\n", bold, onSite, reset, bold, server, reset, doubled, bad)
-	fmt.Fprintf(&b, "  waiting %s%6d%s   %s%s%s\n", bold, max(0, onSite-server), reset, yellow, spark(sc.backlog), reset)
+	fmt.Fprintf(&b, "\n  gateway   %s      link %s      %.1f KB over it\n", gatewayText, linkText, float64(s.link.bytes())/1000)
+	fmt.Fprintf(&b, "  readings  %s%d%s on site   %s%d%s at the server   %d bad with a reason\n", bold, onSite, reset, bold, server, reset, bad)
+	fmt.Fprintf(&b, "  refused   %d late answers at the instruments   %d doubled readings at the server\n", s.instruments.lateAnswers(), doubled)
+	fmt.Fprintf(&b, "  waiting   %s%-6d%s %s%s%s\n", bold, max(0, onSite-server), reset, yellow, spark(sc.backlog), reset)
 	return b.String()
 }
 
@@ -155,6 +156,7 @@ func (s *stage) tell(r result) {
 	fmt.Fprintf(w, "  %s  lost of those that were committed\n", mark(r.lost+r.missing))
 	fmt.Fprintf(w, "  %s  given up (gaps)\n", mark(r.gaps))
 	fmt.Fprintf(w, "  %s  wrong values: each was compared with what the instrument had\n", mark(len(r.wrong)))
+	fmt.Fprintf(w, "  %7d  answers came too late; a library that reads whatever comes next publishes each as the next value\n", s.instruments.lateAnswers())
 	fmt.Fprintf(w, "  %7d  younger than the last commit before the kill -9, and so not promised yet\n", r.young)
 	if r.delivered > 0 {
 		fmt.Fprintf(w, "  %7.1f  bytes per reading over the link, both ways, above TCP; one JSON message per reading: %.1f\n", float64(r.bytes)/float64(r.delivered), float64(r.jsonBytes)/float64(r.delivered))

@@ -15,7 +15,7 @@ var script = []scene{
 	{0.18, "The link is cut. The gateway keeps reading into its buffer.", func(s *stage) { s.link.setCut(true) }},
 	{0.32, "kill -9 of the gateway. It starts again at once.", func(s *stage) { s.kill() }},
 	{0.46, "The link is back. What was buffered goes up, oldest first.", func(s *stage) { s.link.setCut(false) }},
-	{0.58, "The separator answers too late. A stock Modbus library would now publish each answer as the next value.", func(s *stage) { s.instruments.late("separator", s.lateBy()) }},
+	{0.58, "The separator answers late: a stock library now publishes each answer as the next value.", func(s *stage) { s.instruments.late("separator", s.lateBy()) }},
 	{0.70, "The separator is well again.", func(s *stage) { s.instruments.late("separator", 0) }},
 	{0.74, "The casing transmitter falls silent. Its neighbours on the wire must not notice.", func(s *stage) { s.instruments.silent("casing", true) }},
 	{0.86, "It is back.", func(s *stage) { s.instruments.silent("casing", false) }},
