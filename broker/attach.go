@@ -130,7 +130,7 @@ type farewell struct {
 	reason  error
 	will    *will
 	answers []byte        // still to be written, where the client may read them
-	writer  chan struct{} // closed when the writer is done; nil if there is none
+	writer  chan struct{} // closed when the writer is done; nil if there is none to wait for
 }
 
 // leave is called once by the reading goroutine at the end of its connection.
@@ -145,7 +145,7 @@ func (b *Broker) leave(c *conn, err error) farewell {
 	}
 	f.will = b.detach(c)
 	delete(b.conns, c)
-	if c.writing {
+	if c.writing && c.reason == nil {
 		f.writer = make(chan struct{})
 		c.written = f.writer
 	}

@@ -305,14 +305,17 @@ func (c *conn) end(err error) {
 // sayGoodBye lets the client have the answers to what it sent before it was to
 // end, if it takes them within goodByeTime.
 func (c *conn) sayGoodBye(f *farewell) {
-	if len(f.answers) == 0 {
-		return
+	if f.writer != nil { // it may hold the first of them
+		late := time.NewTimer(goodByeTime)
+		defer late.Stop()
+		select {
+		case <-f.writer:
+		case <-late.C:
+			return
+		}
 	}
-	if err := c.nc.SetWriteDeadline(time.Now().Add(goodByeTime)); err != nil {
+	if len(f.answers) == 0 || c.nc.SetWriteDeadline(time.Now().Add(goodByeTime)) != nil {
 		return
-	}
-	if f.writer != nil {
-		<-f.writer
 	}
 	c.nc.Write(f.answers) //nolint:errcheck // it is closed next
 }

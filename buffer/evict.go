@@ -56,7 +56,11 @@ func (s *Store) need(class gateway.Class) int64 {
 	bytes := float64(l.len()) * each
 	if s.taken.bytes > 0 {
 		for i := l.head; i < len(l.entries); i++ {
-			bytes += float64(weight(&l.entries[i].r))
+			if w := weight(&l.entries[i].r); w > ownSegment {
+				bytes += float64(w/4096*4096 + 4096) // whole pages
+			} else {
+				bytes += 1.5 * float64(w) // pages that others do not fill
+			}
 		}
 	}
 	return int64(bytes)/4096*4096 + 2*4096

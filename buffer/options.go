@@ -33,7 +33,8 @@ func Defaults() Options {
 	}
 }
 
-// Defaults fills every field that is zero.
+// Defaults fills the fields that must not be zero. A KeepDelivered of 0 stands: it
+// keeps nothing for longer than it takes to deliver.
 func (o *Options) Defaults() {
 	d := Defaults()
 	if o.Directory == "" {
@@ -44,9 +45,6 @@ func (o *Options) Defaults() {
 	}
 	if o.MaxSize == 0 {
 		o.MaxSize = d.MaxSize
-	}
-	if o.KeepDelivered == 0 {
-		o.KeepDelivered = d.KeepDelivered
 	}
 }
 

@@ -207,7 +207,7 @@ func (g *openSegment) room(es []entry) int {
 	bytes := g.stored
 	for k := range most {
 		w := weight(&es[k].r)
-		if bytes += w; k > 0 && (w > ownSegment || bytes > fullBody || es[k].r.Stamp.Boot != es[0].r.Stamp.Boot) {
+		if bytes += w; g.n+k > 0 && w > 0 && (w > ownSegment || bytes > fullBody) || es[k].r.Stamp.Boot != es[0].r.Stamp.Boot {
 			return k
 		}
 	}

@@ -163,7 +163,7 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		missing.Store(false)
 		time.Sleep(20 * time.Second)
 		l.stop()
-		if got := counts(l.sheet.of("a/v")); got["bad line"] < 70 || got["bad line"] > 77 || got["good"] < 23 {
+		if got := counts(l.sheet.of("a/v")); got["bad line"] < 71 || got["bad line"] > 83 || got["good"] < 18 {
 			t.Errorf("all: %v", got)
 		}
 	})

@@ -19,10 +19,10 @@ type Status struct {
 	Timeouts         uint64
 	CRCErrors        uint64
 	Exceptions       uint64
-	LateFrames       uint64 // answers that came when nobody waited for them any more
-	UnsolicitedBytes uint64 // bytes that were no part of an awaited answer
-	Echoes           uint64 // requests that the adapter sent back
-	Busy             float64
+	LateFrames       uint64  // answers that came when nobody waited for them any more
+	UnsolicitedBytes uint64  // bytes that were no part of an awaited answer
+	Echoes           uint64  // requests that the adapter sent back
+	Busy             float64 // share of the last minute or so in which the line was in use
 
 	Devices []DeviceStatus // by name
 }

@@ -138,14 +138,15 @@ func (f *File) commit(last bool) error {
 	undone, err := f.transact(tx, f.parts, Participant.Write)
 	switch {
 	case err == nil:
-		f.corrupt = 0
+		f.corrupt, f.undone = 0, 0
 		f.account(tx)
 		f.settle(nil)
 		return nil
 	case undone:
 		f.stale = true
 		f.settle(err)
-		f.Wake(time.Second)
+		f.Wake(min(10*time.Millisecond<<f.undone, time.Second))
+		f.undone = min(f.undone+1, 10)
 		return err
 	default:
 		f.settle(err)

@@ -49,6 +49,7 @@ type File struct {
 	// Of the goroutine that commits.
 	broken  breakage
 	corrupt int  // transactions in a row that found damage
+	undone  int  // transactions in a row that were rolled back
 	stale   bool // the participants must Load before they Write
 
 	mu    sync.Mutex
@@ -72,7 +73,7 @@ type Stats struct {
 // *UnusableError means that the directory cannot hold a file: OpenMemory
 // still can. ErrInUse means that somebody else has it.
 func Open(o Options) (*File, error) {
-	db, err := o.open(false)
+	db, err := o.open(false, false)
 	if err != nil {
 		return nil, err
 	}

@@ -279,6 +279,7 @@ func TestAParticipantsErrorUndoesEverybodysRows(t *testing.T) {
 			t.Fatalf("settled with %v", a.settled)
 		}
 		a.waiting = []int64{2}
+		f.Wake(time.Hour)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if a.loads != 2 {
@@ -347,6 +348,9 @@ func TestADiskThatStaysAwayLeavesMemory(t *testing.T) {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
+		}
+		if entries, _ := os.ReadDir(filepath.Dir(o.Path)); len(entries) > 2 {
+			t.Fatalf("a disk that was away is no reason to move the file: %v", entries)
 		}
 	})
 }

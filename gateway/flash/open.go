@@ -54,20 +54,23 @@ func (o Options) fault(s Step) error {
 }
 
 // open opens the file, and a new one where it cannot be used: what cannot be
-// read is moved aside. It fails with an UnusableError or ErrInUse only. fresh
-// says that the file is new.
-func (o Options) open(suspect bool) (c *connection, err error) {
+// read is moved aside. It fails with an UnusableError or ErrInUse only. again
+// says that the file was open before: then only damage moves it aside, and
+// suspect says that some was seen.
+func (o Options) open(again, suspect bool) (c *connection, err error) {
 	if err := makeDir(filepath.Dir(o.Path)); err != nil {
 		return nil, &UnusableError{o.Path, err}
 	}
 	for attempt := range 3 {
 		c, err = o.try(suspect)
+		var newer *newerError
 		switch {
 		case err == nil:
 			return c, nil
 		case isCode(err, sqlite3.ErrBusy, sqlite3.ErrLocked):
 			return nil, fmt.Errorf("%s: %w", o.Path, ErrInUse)
-		case isCode(err, sqlite3.ErrFull, sqlite3.ErrNomem):
+		case isDamage(err), errors.As(err, &newer):
+		case again, isCode(err, sqlite3.ErrFull, sqlite3.ErrNomem):
 			return nil, &UnusableError{o.Path, err}
 		case attempt == 0 && isCode(err, sqlite3.ErrIoErr):
 			continue // a second look before good data goes aside

@@ -68,7 +68,7 @@ func (f *File) reopen(why error) error {
 		}
 		f.corrupt = 0
 	}
-	if f.db, err = f.o.open(isDamage(why)); err != nil {
+	if f.db, err = f.o.open(true, isDamage(why)); err != nil {
 		return err
 	}
 	if err = f.load(f.parts...); err == nil {
