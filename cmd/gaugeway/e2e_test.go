@@ -445,3 +445,57 @@ func TestForeignUnit(t *testing.T) {
 		t.Errorf("the exposure is above 1.5: %v\n%s", err, out)
 	}
 }
+
+// TestForeignDemo plays the demonstration: it fails by itself if anything is
+// lost, doubled or wrong.
+func TestForeignDemo(t *testing.T) {
+	p := gaugeway(t, "demo", "--for", "40s", "--speed", "2")
+	if code := p.exit(); code != 0 {
+		out, _ := p.out.read()
+		t.Errorf("the demonstration ended with %d:\n%s", code, out)
+	}
+}
+
+// TestForeignCommands checks what people see of the small commands.
+func TestForeignCommands(t *testing.T) {
+	b := newBox(t, "")
+	b.start()
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"status", "--socket", b.socket()}, 0, "site pad-7"},
+		{[]string{"status", "-c", b.config, "--json"}, 0, `"site":"pad-7"`},
+		{[]string{"status", "--socket", filepath.Join(b.dir, "none")}, exitFailed, "no gateway answers on"},
+		{[]string{"check", b.config}, 0, "the configuration is well"},
+		{[]string{"version", "--json"}, 0, `"sqlite":"3.`},
+		{[]string{"plan"}, exitUsage, "plan is not in this version"},
+		{[]string{"frobnicate"}, exitUsage, `"frobnicate" is not a command`},
+		{[]string{"run", "--frob"}, exitUsage, "unknown flag"},
+		{[]string{"receive"}, exitUsage, "--server is missing"},
+		{[]string{"receive", "--server", "mqtt://h:1", "--output", "csv"}, exitUsage, "not in this version"},
+		{[]string{"demo", "--for", "1s"}, exitUsage, "at least 10s"},
+		{[]string{"run", "-c", b.config}, exitFailed, "another process uses the buffer"},
+	} {
+		p := gaugeway(t, c.args...)
+		code := p.exit()
+		if out, _ := p.out.read(); code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("%v ended with %d and says %s; want %d and %q", c.args, code, out, c.code, c.want)
+		}
+	}
+	passwd := gaugeway(t, "passwd")
+	fmt.Fprintln(passwd.in, "geheim")
+	if line := passwd.says("$2a$"); len(strings.TrimSpace(line)) != 60 {
+		t.Errorf("passwd says %q", line)
+	}
+	alone := newBox(t, "")
+	broker := gaugeway(t, "broker", "-c", alone.config)
+	eventually(t, "the broker alone takes a message", func() bool {
+		return exec.Command(foreign(t, "mosquitto_pub"), "-p", fmt.Sprint(alone.port), "-q", "1", "-t", "x", "-m", "y").Run() == nil
+	})
+	broker.end(syscall.SIGTERM)
+	if code := broker.exit(); code != 0 {
+		t.Errorf("the broker ended with %d", code)
+	}
+}

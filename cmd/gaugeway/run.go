@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -27,6 +28,7 @@ func newRun() *cobra.Command {
 	files := configFlag(cmd)
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "log more")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		debug.SetGCPercent(gcPercent)
 		c, err := load(cmd.ErrOrStderr(), *files)
 		if err != nil {
 			return err
@@ -46,6 +48,10 @@ func newRun() *cobra.Command {
 	}
 	return cmd
 }
+
+// gcPercent is half of Go's own: a box has little memory, and the processor has
+// time.
+const gcPercent = 50
 
 // instance is a running gateway: the rooms of one configuration, wired.
 type instance struct {
@@ -83,7 +89,7 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 		g.uplinks[name] = uplink.New(name, c.Site, version, o, log)
 	}
 	if g.store, err = buffer.Open(c.Buffer, boot, sortedKeys(c.Uplinks), log.With("room", "buffer")); err != nil {
-		return nil, fmt.Errorf("open buffer: %w", err)
+		return nil, err
 	}
 	tap := &gateway.Forwarder{Filters: c.Forward(), Store: g.store}
 	g.broker = broker.New(c.Site, c.Broker, tap, log.With("room", "broker"))
