@@ -36,9 +36,10 @@ test-arm: cross ## unit tests on armv7 and the demo on armv7 and arm64, emulated
 	qemu-arm-static dist/gaugeway-linux-armv7 demo --for 30s --runner qemu-arm-static
 	qemu-aarch64-static dist/gaugeway-linux-arm64 demo --for 30s --runner qemu-aarch64-static
 
-test-long: ## fuzzing, kill -9 and fault runs that take long
+test-long: ## fuzzing, many random histories, and kill -9 again and again; hours
 	@.ci/need test
-	GAUGEWAY_LONG=1 go test -timeout 3h ./...
+	go test -timeout 2h -run EverySeq ./buffer -rapid.checks=20000
+	go test -timeout 2h -count 10 -run 'Kill|Fault' ./buffer ./drivers/modbus ./cmd/gaugeway
 	$(MAKE) fuzz FUZZTIME=5m
 
 FUZZTIME ?= 30s
@@ -50,7 +51,9 @@ fuzz: ## every fuzz test, FUZZTIME each
 
 bench: ## the figures of the README, as Go benchmarks
 	@.ci/need test
-	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/gaugeway ./buffer
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/gaugeway
+	go test -run '^$$' -bench Wear -benchtime 300x -timeout 30m ./buffer
+	go test -run '^$$' -bench 'Append|Drain|Memory' -timeout 30m ./buffer
 	go test -run '^$$' -bench . -timeout 30m ./gateway/... ./drivers/... ./broker
 
 cross: dist/gaugeway-linux-arm64 dist/gaugeway-linux-armv7 ## static binaries for arm64 and armv7 in dist/

@@ -28,7 +28,7 @@ type claimKey struct {
 }
 
 type claim struct {
-	acked   spans
+	acked   gateway.Ranges
 	gaps    []gap // in order, none overlaps another; some of it may be acked
 	changed bool  // acked is not what is in the file
 }
@@ -37,7 +37,7 @@ type claim struct {
 // until it is sent.
 type gap struct {
 	id          int64
-	span        span
+	span        gateway.SeqRange
 	first, last mark
 	reason      string
 	frozen      bool
@@ -76,7 +76,7 @@ func (s *Store) Ack(_ context.Context, name string, id gateway.Epoch, class gate
 	wake := false
 	if from <= to {
 		c := u.claim(key)
-		if c.acked.add(span{from, to}) {
+		if c.acked.Add(gateway.SeqRange{From: from, To: to}) {
 			wake = !c.changed
 			c.changed = true
 		}
@@ -113,11 +113,11 @@ func (s *Store) epochOfRow(row int64) *epoch {
 // in the file stays so: the acks of a transaction that failed.
 func (s *Store) loadUplinks(tx *flash.Tx) error {
 	known := map[string]bool{}
-	have := map[ackPlace]spans{}
+	have := map[ackPlace]gateway.Ranges{}
 	err := tx.Query("SELECT uplink,epoch,class,spans,crc FROM ack", func(r flash.Row) error {
 		a := ackRow{uplink: r.Text(0), epochRow: r.Int(1), class: gateway.Class(r.Int(2)), spans: r.Blob(3)}
 		known[a.uplink] = true
-		acked, err := parseSpans(a.spans)
+		acked, err := gateway.ParseRanges(a.spans)
 		if err != nil || r.Int(4) != a.sum() {
 			s.log.Error("what an uplink has delivered is damaged in the buffer, it is sent again", "uplink", a.uplink)
 			acked = nil
@@ -154,7 +154,7 @@ type ackPlace struct {
 // loadClaims brings memory and file together. An uplink has a row for each class
 // of each epoch even when it has nothing of it: they say that it is not new. A
 // new one begins with what is read from now on.
-func (s *Store) loadClaims(tx *flash.Tx, u *uplink, have map[ackPlace]spans, known bool) error {
+func (s *Store) loadClaims(tx *flash.Tx, u *uplink, have map[ackPlace]gateway.Ranges, known bool) error {
 	var write []ackRow
 	s.mu.Lock()
 	u.cache = unpacked{}
@@ -163,14 +163,14 @@ func (s *Store) loadClaims(tx *flash.Tx, u *uplink, have map[ackPlace]spans, kno
 			c := u.claim(claimKey{e.id, class})
 			acked, ok := have[ackPlace{u.name, e.row, class}]
 			for _, a := range acked {
-				c.acked.add(a)
+				c.acked.Add(a)
 			}
 			if high := e.class[class].high; !known && high > 0 {
-				c.acked.add(span{1, high})
+				c.acked.Add(gateway.SeqRange{From: 1, To: high})
 			}
 			c.gaps, c.changed = nil, false
 			if !ok || !slices.Equal(c.acked, acked) {
-				write = append(write, ackRow{u.name, e.row, class, c.acked.appendBinary([]byte{}), nil})
+				write = append(write, ackRow{u.name, e.row, class, c.acked.AppendBinary([]byte{}), nil})
 			}
 		}
 	}
@@ -192,17 +192,17 @@ func (s *Store) loadGaps(tx *flash.Tx) error {
 	err := tx.Query(`SELECT id,uplink,epoch,class,from_seq,to_seq,first_boot,first_at,last_boot,last_at,reason,crc
 		FROM gap ORDER BY epoch,class,from_seq`, func(r flash.Row) error {
 		u, e := s.uplinks[r.Text(1)], s.epochOfRow(r.Int(2))
-		g := gap{id: r.Int(0), span: span{gateway.Seq(r.Int(4)), gateway.Seq(r.Int(5))},
+		g := gap{id: r.Int(0), span: gateway.SeqRange{From: gateway.Seq(r.Int(4)), To: gateway.Seq(r.Int(5))},
 			first: mark{r.Int(6), r.Int(7)}, last: mark{r.Int(8), r.Int(9)}, reason: r.Text(10), frozen: true}
 		class := gateway.Class(r.Int(3))
 		s.lastGap = max(s.lastGap, g.id)
-		if u == nil || e == nil || g.span.from < 1 || g.span.to < g.span.from || r.Int(3) >= gateway.Classes ||
+		if u == nil || e == nil || g.span.From < 1 || g.span.To < g.span.From || r.Int(3) >= gateway.Classes ||
 			r.Int(11) != g.sum(r.Text(1), r.Int(2), class) {
 			drop = append(drop, g.id)
 			return nil
 		}
 		c := u.claim(claimKey{e.id, class})
-		if n := len(c.gaps); n > 0 && c.gaps[n-1].span.to >= g.span.from {
+		if n := len(c.gaps); n > 0 && c.gaps[n-1].span.To >= g.span.From {
 			drop = append(drop, g.id)
 			return nil
 		}
@@ -224,13 +224,13 @@ func (g *gap) sum(name string, epochRow int64, class gateway.Class) int64 {
 
 func (g *gap) write(tx *flash.Tx, name string, epochRow int64, class gateway.Class) error {
 	return tx.Exec(`INSERT OR REPLACE INTO gap(id,uplink,epoch,class,from_seq,to_seq,first_boot,first_at,last_boot,last_at,reason,crc)
-		VALUES(?,?,?,?,?,?,?,?,?,?,?,?)`, g.id, name, epochRow, int64(class), int64(g.span.from), int64(g.span.to),
+		VALUES(?,?,?,?,?,?,?,?,?,?,?,?)`, g.id, name, epochRow, int64(class), int64(g.span.From), int64(g.span.To),
 		g.first.boot, g.first.at, g.last.boot, g.last.at, g.reason, g.sum(name, epochRow, class))
 }
 
 // giveUp writes for every uplink that a range will not come, as far as it was
 // not delivered and is not given up already. It joins the gap before it, unless that was sent.
-func (s *Store) giveUp(tx *flash.Tx, e *epoch, class gateway.Class, lost span, first, last mark, reason string) error {
+func (s *Store) giveUp(tx *flash.Tx, e *epoch, class gateway.Class, lost gateway.SeqRange, first, last mark, reason string) error {
 	for _, u := range s.uplinks {
 		var write []gap
 		s.mu.Lock()
@@ -239,7 +239,7 @@ func (s *Store) giveUp(tx *flash.Tx, e *epoch, class gateway.Class, lost span, f
 			s.lastGap++
 			g := c.giveUp(gap{id: s.lastGap, span: part, first: first, last: last, reason: reason})
 			write = append(write, g)
-			s.dropped[class] += uint64(part.count())
+			s.dropped[class] += uint64(part.Count())
 		}
 		s.mu.Unlock()
 		for _, g := range write {
@@ -252,22 +252,22 @@ func (s *Store) giveUp(tx *flash.Tx, e *epoch, class gateway.Class, lost span, f
 }
 
 // owed returns the parts of a range that are neither acknowledged nor given up.
-func (c *claim) owed(n span) spans {
-	var out spans
-	for _, part := range c.acked.missing(n) {
+func (c *claim) owed(n gateway.SeqRange) gateway.Ranges {
+	var out gateway.Ranges
+	for _, part := range c.acked.Missing(n) {
 		for _, g := range c.gaps {
-			if part.from > part.to || g.span.from > part.to {
+			if part.From > part.To || g.span.From > part.To {
 				break
 			}
-			if g.span.to < part.from {
+			if g.span.To < part.From {
 				continue
 			}
-			if g.span.from > part.from {
-				out = append(out, span{part.from, g.span.from - 1})
+			if g.span.From > part.From {
+				out = append(out, gateway.SeqRange{From: part.From, To: g.span.From - 1})
 			}
-			part.from = g.span.to + 1
+			part.From = g.span.To + 1
 		}
-		if part.from <= part.to {
+		if part.From <= part.To {
 			out = append(out, part)
 		}
 	}
@@ -276,11 +276,11 @@ func (c *claim) owed(n span) spans {
 
 // giveUp adds a gap, or lets the one before it grow, and returns what is to be written.
 func (c *claim) giveUp(n gap) gap {
-	i, _ := slices.BinarySearchFunc(c.gaps, n, func(a, b gap) int { return cmp.Compare(a.span.from, b.span.from) })
+	i, _ := slices.BinarySearchFunc(c.gaps, n, func(a, b gap) int { return cmp.Compare(a.span.From, b.span.From) })
 	if i > 0 {
 		before := &c.gaps[i-1]
-		if before.span.to+1 == n.span.from && before.reason == n.reason && !before.frozen {
-			before.span.to, before.last = n.span.to, n.last
+		if before.span.To+1 == n.span.From && before.reason == n.reason && !before.frozen {
+			before.span.To, before.last = n.span.To, n.last
 			return *before
 		}
 	}
@@ -347,10 +347,10 @@ func (s *Store) takeAcks() (rows []ackRow) {
 			if !c.changed || e == nil {
 				continue
 			}
-			a := ackRow{uplink: u.name, epochRow: e.row, class: key.class, spans: c.acked.appendBinary([]byte{})}
+			a := ackRow{uplink: u.name, epochRow: e.row, class: key.class, spans: c.acked.AppendBinary([]byte{})}
 			kept := c.gaps[:0:0]
 			for _, g := range c.gaps {
-				if c.acked.covers(g.span) {
+				if c.acked.Has(g.span) {
 					a.done = append(a.done, g.id)
 				} else {
 					kept = append(kept, g)

@@ -144,20 +144,20 @@ func older(a, b row) bool {
 func (s *Store) history(tx *flash.Tx, e *epoch, class gateway.Class, chunk int) ([]row, error) {
 	s.mu.Lock()
 	x := e.class[class]
-	everyone := spans{{1, max(x.high, 1)}}
+	everyone := gateway.Ranges{{From: 1, To: max(x.high, 1)}}
 	for _, u := range s.uplinks {
-		everyone = everyone.intersect(u.claim(claimKey{e.id, class}).acked)
+		everyone = everyone.Intersect(u.claim(claimKey{e.id, class}).acked)
 	}
 	s.mu.Unlock()
 	for _, part := range everyone {
-		if part.to < x.first {
+		if part.To < x.first {
 			continue
 		}
-		rows, err := s.heads(tx, class, rowID(e.row, part.from), rowID(e.row, part.to), chunk)
+		rows, err := s.heads(tx, class, rowID(e.row, part.From), rowID(e.row, part.To), chunk)
 		if err != nil {
 			return nil, err
 		}
-		for len(rows) > 0 && seqOf(rows[len(rows)-1].id)+gateway.Seq(rows[len(rows)-1].n)-1 > part.to {
+		for len(rows) > 0 && seqOf(rows[len(rows)-1].id)+gateway.Seq(rows[len(rows)-1].n)-1 > part.To {
 			rows = rows[:len(rows)-1] // an uplink has only the beginning of it
 		}
 		if len(rows) > 0 {
@@ -188,7 +188,7 @@ func (s *Store) drop(tx *flash.Tx, e *epoch, class gateway.Class, rows []row) er
 		return err
 	}
 	for _, r := range rows {
-		lost := span{seqOf(r.id), seqOf(r.id) + gateway.Seq(r.n) - 1}
+		lost := gateway.SeqRange{From: seqOf(r.id), To: seqOf(r.id) + gateway.Seq(r.n) - 1}
 		if err := s.giveUp(tx, e, class, lost, mark{r.boot, r.t0}, mark{r.boot, r.t1}, "buffer full"); err != nil {
 			return err
 		}

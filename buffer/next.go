@@ -109,12 +109,12 @@ func (s *Store) due(u *uplink, classes gateway.ClassSet) *find {
 		}
 		for _, e := range s.epochs {
 			c, high := u.claim(claimKey{e.id, class}), e.class[class].high
-			from := c.acked.firstMissing(1)
+			from := c.acked.FirstMissing(1)
 			if from > high {
 				continue
 			}
 			to := high
-			if n, ok := c.acked.nextFrom(from); ok {
+			if n, ok := c.acked.NextFrom(from); ok {
 				to = min(to, n-1)
 			}
 			return &find{epoch: e.id, class: class, from: from, to: to}
@@ -192,7 +192,7 @@ func (s *Store) handOut(u *uplink, f *find, b *gateway.Batch) {
 	end := b.First + gateway.Seq(len(b.Readings)) - 1
 	c := u.claim(claimKey{f.epoch, f.class})
 	for _, g := range f.after {
-		if g.span.from != end+1 || g.span.from > f.to {
+		if g.span.From != end+1 || g.span.From > f.to {
 			continue
 		}
 		sent, ok := s.sent(c, g, f)
@@ -216,7 +216,7 @@ func (s *Store) sent(c *claim, g gap, f *find) (gateway.Gap, bool) {
 			c.gaps[i].frozen = true
 		}
 	}
-	from, to := max(g.span.from, f.from), min(g.span.to, f.to)
+	from, to := max(g.span.From, f.from), min(g.span.To, f.to)
 	return gateway.Gap{Class: f.class, From: from, To: to, Count: int(to - from + 1),
 		First:  gateway.Stamp{Boot: first.boot, At: g.first.at},
 		Last:   gateway.Stamp{Boot: last.boot, At: g.last.at},
@@ -247,8 +247,8 @@ func (s *Store) lookClaims(u *uplink, want gateway.Want) (f *find, done bool, er
 	at := f.from
 	for _, g := range c.gaps {
 		switch {
-		case g.span.to < at:
-		case g.span.from <= at:
+		case g.span.To < at:
+		case g.span.From <= at:
 			sent, ok := s.sent(c, g, f)
 			if !ok {
 				f, err = s.held(f)

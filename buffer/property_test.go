@@ -26,18 +26,18 @@ type identity struct {
 type server struct {
 	content map[identity]string
 	place   map[string]identity
-	covered map[string]map[claimKey]*spans // per uplink: delivered or given up
-	sound   bool                           // nobody damages the file
+	covered map[string]map[claimKey]*gateway.Ranges // per uplink: delivered or given up
+	sound   bool                                    // nobody damages the file
 }
 
 func newServer() *server {
-	return &server{content: map[identity]string{}, place: map[string]identity{}, covered: map[string]map[claimKey]*spans{}}
+	return &server{content: map[identity]string{}, place: map[string]identity{}, covered: map[string]map[claimKey]*gateway.Ranges{}}
 }
 
 // take checks one batch: no identity has two contents, no content has two identities.
 func (v *server) take(uplink string, b gateway.Batch) error {
 	from, to := b.Range()
-	parts := spans{}
+	parts := gateway.Ranges{}
 	for i, r := range b.Readings {
 		id := identity{b.Epoch, b.Class, b.First + gateway.Seq(i)}
 		text, _, _ := strings.Cut(r.Value.String(), " ")
@@ -48,7 +48,7 @@ func (v *server) take(uplink string, b gateway.Batch) error {
 			return fmt.Errorf("%s was %v and is %v now", text, had, id)
 		}
 		v.content[id], v.place[text] = text, id
-		parts.add(span{id.seq, id.seq})
+		parts.Add(gateway.SeqRange{From: id.seq, To: id.seq})
 	}
 	for _, g := range b.Gaps {
 		if g.Class != b.Class || g.Count != int(g.To-g.From+1) || g.Reason == "" || g.First.Boot == nil {
@@ -57,23 +57,23 @@ func (v *server) take(uplink string, b gateway.Batch) error {
 		if v.sound && g.Reason == "damaged" {
 			return fmt.Errorf("gap %+v, and nobody damaged anything", g)
 		}
-		if !parts.add(span{g.From, g.To}) {
+		if !parts.Add(gateway.SeqRange{From: g.From, To: g.To}) {
 			return fmt.Errorf("gap %+v covers readings of its own batch", g)
 		}
 	}
-	if len(parts) != 1 || parts[0] != (span{from, to}) {
+	if len(parts) != 1 || parts[0] != (gateway.SeqRange{From: from, To: to}) {
 		return fmt.Errorf("a batch has holes: %v of %d to %d", parts, from, to)
 	}
 	keys := v.covered[uplink]
 	if keys == nil {
-		keys = map[claimKey]*spans{}
+		keys = map[claimKey]*gateway.Ranges{}
 		v.covered[uplink] = keys
 	}
 	key := claimKey{b.Epoch, b.Class}
 	if keys[key] == nil {
-		keys[key] = &spans{}
+		keys[key] = &gateway.Ranges{}
 	}
-	keys[key].add(span{from, to})
+	keys[key].Add(gateway.SeqRange{From: from, To: to})
 	return nil
 }
 
@@ -260,11 +260,11 @@ func (m *machine) check(t *rapid.T) {
 			}
 		}
 		for c, high := range m.high {
-			var covered spans
+			var covered gateway.Ranges
 			if x := m.v.covered[uplink][claimKey{m.s.Epoch(), gateway.Class(c)}]; x != nil {
 				covered = *x
 			}
-			if missing := covered.missing(span{1, gateway.Seq(high)}); high > 0 && len(missing) > 0 {
+			if missing := covered.Missing(gateway.SeqRange{From: 1, To: gateway.Seq(high)}); high > 0 && len(missing) > 0 {
 				t.Fatalf("uplink %s never heard of %v %v", uplink, gateway.Class(c), missing)
 			}
 		}

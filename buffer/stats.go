@@ -66,12 +66,12 @@ func (s *Store) backlog(u *uplink) (st UplinkStats) {
 				continue
 			}
 			if high := e.class[c].high; high > 0 {
-				for _, part := range claim.owed(span{1, high}) {
-					st.Backlog += part.count()
+				for _, part := range claim.owed(gateway.SeqRange{From: 1, To: high}) {
+					st.Backlog += part.Count()
 				}
 			}
 			for _, g := range claim.gaps {
-				if !claim.acked.covers(g.span) {
+				if !claim.acked.Has(g.span) {
 					st.Gaps++
 				}
 			}

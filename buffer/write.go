@@ -115,7 +115,7 @@ func (s *Store) loseNext(tx *flash.Tx, class gateway.Class, n int, first, last g
 	if err != nil {
 		return err
 	}
-	lost := span{s.next[class], s.next[class] + gateway.Seq(n) - 1}
+	lost := gateway.SeqRange{From: s.next[class], To: s.next[class] + gateway.Seq(n) - 1}
 	if err := s.giveUp(tx, s.current(), class, lost, from, to, reason); err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (s *Store) loseDamaged(tx *flash.Tx, p place) error {
 		return nil
 	}
 	var at row // the row that should hold it
-	lost := span{p.seq, e.class[p.class].high}
+	lost := gateway.SeqRange{From: p.seq, To: e.class[p.class].high}
 	err := tx.Query(selectRows[p.class]+"WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1", func(r flash.Row) error {
 		at = scanRow(r)
 		return nil
@@ -274,7 +274,7 @@ func (s *Store) loseDamaged(tx *flash.Tx, p place) error {
 		return err
 	}
 	err = tx.Query(selectIDs[p.class]+"WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1", func(r flash.Row) error {
-		lost.to = min(lost.to, seqOf(r.Int(0))-1)
+		lost.To = min(lost.To, seqOf(r.Int(0))-1)
 		return nil
 	}, rowID(e.row, p.seq+1), rowID(e.row, maxSeq))
 	if err != nil {
@@ -286,7 +286,7 @@ func (s *Store) loseDamaged(tx *flash.Tx, p place) error {
 	}
 	bad := at.id != 0 && (at.crc != at.sum() || holds)
 	if bad {
-		lost.from = seqOf(at.id)
+		lost.From = seqOf(at.id)
 		if s.open[p.class].row.id == at.id {
 			s.open[p.class].close()
 		}
@@ -295,7 +295,7 @@ func (s *Store) loseDamaged(tx *flash.Tx, p place) error {
 		}
 	}
 	s.log.Error("readings in the buffer are damaged, they become a gap", "class", p.class.String(),
-		"from", lost.from, "to", lost.to)
+		"from", lost.From, "to", lost.To)
 	if err := s.giveUpDamaged(tx, e, p.class, lost, at); err != nil {
 		return err
 	}
@@ -307,7 +307,7 @@ func (s *Store) loseDamaged(tx *flash.Tx, p place) error {
 
 // giveUpDamaged takes the times of the gap from the row before it, for nothing
 // of the damaged one can be trusted.
-func (s *Store) giveUpDamaged(tx *flash.Tx, e *epoch, class gateway.Class, lost span, at row) error {
+func (s *Store) giveUpDamaged(tx *flash.Tx, e *epoch, class gateway.Class, lost gateway.SeqRange, at row) error {
 	s.mu.Lock()
 	rec := s.boots.byRow[at.boot]
 	s.mu.Unlock()

@@ -90,36 +90,6 @@ func TestThisBootRunsOn(t *testing.T) {
 	}
 }
 
-func TestRanges(t *testing.T) {
-	var s Ranges
-	model := make(map[Seq]bool)
-	// Every order of small ranges against a map; the steps visit all overlaps.
-	for i := range 4000 {
-		r := SeqRange{From: Seq(i * 7919 % 97)}
-		r.To = r.From + Seq(i%4)
-		s.Add(r)
-		for q := r.From; q <= r.To; q++ {
-			model[q] = true
-		}
-		if i%40 == 39 {
-			s, model = nil, make(map[Seq]bool)
-		}
-		for j := 1; j < len(s); j++ {
-			if s[j].From <= s[j-1].To+1 {
-				t.Fatalf("runs touch: %v", s)
-			}
-		}
-		for q := Seq(0); q < 101; q++ {
-			if s.Has(SeqRange{q, q}) != model[q] {
-				t.Fatalf("Has(%d) = %v in %v", q, !model[q], s)
-			}
-			if s.Has(SeqRange{q, q + 2}) != (model[q] && model[q+1] && model[q+2]) {
-				t.Fatalf("Has(%d..%d) wrong in %v", q, q+2, s)
-			}
-		}
-	}
-}
-
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{"256MB": 256e6, "64KiB": 65536, "1.5GB": 1.5e9, "10B": 10, "4 MB": 4e6} {
 		var s Size

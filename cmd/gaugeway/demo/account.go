@@ -153,10 +153,8 @@ func (a *account) missing() int {
 	n := 0
 	for stream, highest := range a.streams {
 		w := a.seen[stream]
-		for seq := gateway.Seq(1); seq <= highest; seq++ {
-			if one := (gateway.SeqRange{From: seq, To: seq}); !w.Readings.Has(one) && !w.Gaps.Has(one) {
-				n++
-			}
+		for _, hole := range w.Readings.Missing(gateway.SeqRange{From: 1, To: highest}) {
+			n += int(w.Gaps.Missing(hole).Count())
 		}
 	}
 	return n
