@@ -297,6 +297,10 @@ func TestForeignSilentSlave(t *testing.T) {
 		return arrived.find(func(r map[string]any) bool { return r["device"] == device && r["quality"] != "good" })
 	}
 	eventually(t, "b is bad", func() bool { return bad("b") > 20 })
+	eventually(t, "the state of b says so", func() bool {
+		state := b.onSite("pad-7/b/_state", 1)["pad-7/b/_state"]
+		return strings.Contains(state, `"state":"offline"`) && strings.Contains(state, `"reason":"timeout"`)
+	})
 	n := arrived.of("a")
 	eventually(t, "a goes on", func() bool { return arrived.of("a") > n+40 })
 	if n := arrived.find(func(r map[string]any) bool {

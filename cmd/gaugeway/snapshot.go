@@ -72,13 +72,10 @@ func addLine(s *status.Snapshot, name string, l modbus.Status) {
 	}
 	for _, d := range l.Devices {
 		state := "offline"
-		switch {
-		case d.Online:
+		if d.Online {
 			state = "online"
-		case d.LastReply.Boot == nil && d.Reason == "":
-			state = "starting"
 		}
-		s.Devices[d.Device] = status.Device{State: state, Since: wallTime(d.Since), Reason: d.Reason, Line: name, Missed: d.Missed}
+		s.Devices[d.Device] = status.Device{State: state, Since: wallTime(d.Since), Reason: d.Cause.String(), Detail: d.Reason, Refused: d.Refused, Line: name, Missed: d.Missed}
 	}
 }
 

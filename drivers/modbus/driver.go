@@ -83,7 +83,7 @@ func (d *Driver) add(name string, o DeviceOptions) {
 	}
 	dev := &device{name: name, unit: d.units[id], index: len(d.devices)}
 	d.devices = append(d.devices, dev)
-	d.status.Devices = append(d.status.Devices, DeviceStatus{Device: name, Unit: int(id), Since: d.status.Since, Reason: "starting"})
+	d.status.Devices = append(d.status.Devices, DeviceStatus{Device: name, Unit: int(id), Since: d.status.Since, Cause: gateway.Starting, Reason: "starting"})
 
 	var names []string
 	var tags []*tag

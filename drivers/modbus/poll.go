@@ -149,7 +149,7 @@ func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp, err er
 	}
 	d.proved, d.backoff = true, 0
 	if viaGateway(err) {
-		d.offline(u, err.Error(), now)
+		d.offline(u, err, now)
 	} else {
 		d.online(u, now)
 	}
@@ -168,7 +168,7 @@ func (d *Driver) missed(x engine, s *sweep, b *block, r wire.Request, why error,
 	}
 	reason := reasonOf(why)
 	if u.fails >= offlineAfter {
-		d.offline(u, why.Error(), d.now())
+		d.offline(u, why, d.now())
 		for _, other := range d.sweeps {
 			if other.unit == u && other.active {
 				other.finish(d.publish, reason, d.now())

@@ -187,7 +187,7 @@ func (d *Driver) down(err error) {
 		if s.Online {
 			s.Online, s.Since = false, d.now()
 		}
-		s.Reason = "line down"
+		s.Cause, s.Reason = gateway.LineDown, "line down"
 	}
 	d.mu.Unlock()
 	for _, s := range d.sweeps {

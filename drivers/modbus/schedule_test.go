@@ -92,12 +92,12 @@ func TestSilenceIsBadAndReturns(t *testing.T) {
 		time.Sleep(10*time.Second + 100*time.Millisecond)
 		in.Unit(1).Silence(true)
 		time.Sleep(60 * time.Second)
-		if d := l.driver.Status().Devices[0]; d.Online || d.Reason != "no answer" {
+		if d := l.driver.Status().Devices[0]; d.Online || d.Reason != "no answer" || d.Cause != gateway.Timeout {
 			t.Errorf("a is %+v, want offline", d)
 		}
 		in.Unit(1).Silence(false)
 		time.Sleep(30 * time.Second)
-		if d := l.driver.Status().Devices[0]; !d.Online || d.Reason != "" {
+		if d := l.driver.Status().Devices[0]; !d.Online || d.Reason != "" || d.Cause != gateway.NoReason {
 			t.Errorf("a is %+v, want online", d)
 		}
 		l.stop()
@@ -143,7 +143,7 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		if got := counts(l.sheet.of("a/v")); got["bad line"] != 61 {
 			t.Errorf("missing: %v, want 61 times line", got)
 		}
-		if s := l.driver.Status(); s.Open || s.Reason != "open /dev/ttyUSB0: there is no such port" || s.Devices[0].Reason != "line down" {
+		if s := l.driver.Status(); s.Open || s.Reason != "open /dev/ttyUSB0: there is no such port" || s.Devices[0].Cause != gateway.LineDown {
 			t.Errorf("status %+v", s)
 		}
 		if n := tries.Load(); n < 10 || n > 60 {

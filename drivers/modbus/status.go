@@ -32,11 +32,12 @@ type DeviceStatus struct {
 	Device    string
 	Unit      int
 	Online    bool
-	Since     gateway.Stamp // when Online became what it is
-	Reason    string        // why it is not online
-	Refused   string        // what it refused last
-	LastReply gateway.Stamp // its Boot is nil before the first
-	Missed    uint64        // intervals that passed without a try to read
+	Since     gateway.Stamp  // when Online became what it is
+	Cause     gateway.Reason // why it is not online, of the closed list
+	Reason    string         // the same for people
+	Refused   string         // what it refused last
+	LastReply gateway.Stamp  // its Boot is nil before the first
+	Missed    uint64         // intervals that passed without a try to read
 }
 
 // Status returns a copy. It is safe for concurrent use.
@@ -122,12 +123,13 @@ func (d *Driver) online(u *unit, at gateway.Stamp) {
 			continue
 		}
 		d.log.Info("device online", "device", s.Device, "before", s.Reason, "for", time.Duration(at.At-s.Since.At)*time.Millisecond)
-		s.Online, s.Since, s.Reason = true, at, ""
+		s.Online, s.Since, s.Cause, s.Reason = true, at, gateway.NoReason, ""
 	}
 }
 
 // offline notes for every device of a unit that it does not answer.
-func (d *Driver) offline(u *unit, why string, at gateway.Stamp) {
+func (d *Driver) offline(u *unit, err error, at gateway.Stamp) {
+	why := err.Error()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, dev := range d.devices {
@@ -139,7 +141,7 @@ func (d *Driver) offline(u *unit, why string, at gateway.Stamp) {
 		if s.Online {
 			s.Since = at
 		}
-		s.Online, s.Reason = false, why
+		s.Online, s.Cause, s.Reason = false, reasonOf(err), why
 	}
 }
 

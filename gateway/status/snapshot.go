@@ -35,11 +35,13 @@ type Line struct {
 
 // Device is one instrument.
 type Device struct {
-	State  string    `json:"state"` // starting, online or offline
-	Since  time.Time `json:"since"`
-	Reason string    `json:"reason,omitempty"` // why it is offline
-	Line   string    `json:"line"`
-	Missed uint64    `json:"missed_intervals"`
+	State   string    `json:"state"` // online or offline
+	Since   time.Time `json:"since"`
+	Reason  string    `json:"reason,omitempty"`  // why it is offline, of the closed list
+	Detail  string    `json:"detail,omitempty"`  // the same for people
+	Refused string    `json:"refused,omitempty"` // what it answered last instead of values
+	Line    string    `json:"line"`
+	Missed  uint64    `json:"missed_intervals"`
 }
 
 // Uplink is one remote destination.

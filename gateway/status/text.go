@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -24,7 +25,7 @@ func WriteText(w io.Writer, s Snapshot) error {
 	fmt.Fprintln(t, "\nDEVICE\tSTATE\tFOR\tLINE\tMISSED\t")
 	for _, name := range slices.Sorted(maps.Keys(s.Devices)) {
 		d := s.Devices[name]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", name, d.State, since(d.Since), d.Line, d.Missed, d.Reason)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", name, d.State, since(d.Since), d.Line, d.Missed, strings.Join(slices.DeleteFunc([]string{d.Detail, d.Refused}, func(s string) bool { return s == "" }), "; "))
 	}
 	fmt.Fprintln(t, "\nUPLINK\tSTATE\tFOR\tBACKLOG\tDELIVERED\tSENT\tRECEIVED\t")
 	for _, name := range slices.Sorted(maps.Keys(s.Uplinks)) {
