@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 func uplinkTable(name string, r *remote) string {
@@ -91,6 +93,15 @@ func TestForeignEveryTypeAllTheWay(t *testing.T) {
 	if got := arrived.last("gaugeway/pad-7/state"); !strings.Contains(got, `"state":"online"`) {
 		t.Errorf("the state of the gateway is %s", got)
 	}
+	for _, payload := range []string{"noise", `{"v":2}`} {
+		if out, err := exec.Command(foreign(t, "mosquitto_pub"), "-p", fmt.Sprint(server.port), "-q", "1", "-t", "gaugeway/stranger/data", "-m", payload).CombinedOutput(); err != nil {
+			t.Fatalf("mosquitto_pub: %v\n%s", err, out)
+		}
+	}
+	eventually(t, "what is no batch is set aside", func() bool {
+		text, _ := os.ReadFile(file + ".rejected")
+		return string(text) == "gaugeway/stranger/data\tbm9pc2U=\ngaugeway/stranger/data\teyJ2IjoyfQ==\n"
+	})
 	b.running.end(syscall.SIGTERM)
 	eventually(t, "the clean stop is told", func() bool { return strings.Contains(arrived.last("gaugeway/pad-7/state"), `"reason":"stopped"`) })
 	arrived.wellFormed()
@@ -502,4 +513,21 @@ func TestForeignCommands(t *testing.T) {
 	if code := broker.exit(); code != 0 {
 		t.Errorf("the broker ended with %d", code)
 	}
+}
+
+// TestRefusedSubscriptionIsTold has a server that does not let the receiver read.
+func TestRefusedSubscriptionIsTold(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, fmt.Sprintf("[broker.user.reader]\npassword_hash = %q\nsubscribe = [\"other/#\"]\n", hash))
+	b.start()
+	password := filepath.Join(b.dir, "password")
+	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := fmt.Sprintf("mqtt://127.0.0.1:%d", b.port)
+	gaugeway(t, "receive", "--server", url, "--username", "reader", "--password-file", password).
+		says("the server refuses the subscription to gaugeway/+/data")
 }

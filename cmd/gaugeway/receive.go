@@ -53,7 +53,7 @@ func runReceive(cmd *cobra.Command, f receiveFlags) error {
 	if err := f.check(); err != nil {
 		return usageError{err}
 	}
-	output, err := f.open(cmd.OutOrStdout())
+	output, rejects, err := f.open(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func runReceive(cmd *cobra.Command, f receiveFlags) error {
 		filter = "$share/" + f.group + "/" + filter
 	}
 	log := newLog(cmd.ErrOrStderr(), slog.LevelInfo)
-	err = receive.New(receive.Options{Server: f.server, Filters: []string{filter}}, output, log).Run(cmd.Context())
+	err = receive.New(receive.Options{Server: f.server, Filters: []string{filter}, Rejects: rejects}, output, log).Run(cmd.Context())
 	if cmd.Context().Err() != nil {
 		err = nil // it was told to end
 	}
@@ -101,9 +101,24 @@ func (f *receiveFlags) check() error {
 	return nil
 }
 
-func (f *receiveFlags) open(stdout io.Writer) (receive.Output, error) {
+// open opens the output, and where messages are set aside that are no batch: a
+// file beside the other one.
+func (f *receiveFlags) open(stdout, stderr io.Writer) (receive.Output, io.Writer, error) {
 	if f.file == "" {
-		return receive.NewStream(stdout), nil
+		return receive.NewStream(stdout), stderr, nil
 	}
-	return receive.NewFile(f.file, f.state)
+	output, err := receive.NewFile(f.file, f.state)
+	return output, &rejectFile{path: f.file + ".rejected"}, err
+}
+
+// rejectFile is made with the first message that is set aside.
+type rejectFile struct{ path string }
+
+func (r *rejectFile) Write(b []byte) (int, error) {
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|os.O_SYNC, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.Write(b)
+	return n, errors.Join(err, f.Close())
 }

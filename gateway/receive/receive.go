@@ -2,9 +2,12 @@ package receive
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -25,13 +28,16 @@ const (
 type Options struct {
 	Server  uplink.Options // Servers, ClientID, credentials and TLS files; ClientID names the session that the server keeps
 	Filters []string       // what to subscribe to
+	Rejects io.Writer      // takes what is no batch of a known format, as lines that Decode reads
 }
 
 // Receiver takes batches from a server and gives their records to an output.
 type Receiver struct {
 	options Options
-	output  Output
 	log     *slog.Logger
+
+	mu     sync.Mutex // a lost client may still be at work when the next one begins
+	output Output
 }
 
 // New returns a receiver; Run starts it.
@@ -96,8 +102,8 @@ func (r *Receiver) session(ctx context.Context, dialer *uplink.Dialer, server st
 	for _, f := range r.options.Filters {
 		filters[f] = 1
 	}
-	if err := wait(ctx, client.SubscribeMultiple(filters, nil)); err != nil {
-		return fmt.Errorf("subscribe: %w", err)
+	if err := subscribe(ctx, client, filters); err != nil {
+		return err
 	}
 	r.log.Info("receiver is connected", "server", server)
 	select {
@@ -110,13 +116,37 @@ func (r *Receiver) session(ctx context.Context, dialer *uplink.Dialer, server st
 	}
 }
 
+// refused is the return code of a subscription that the server does not grant ([MQTT-3.9.3-2]).
+const refused = 0x80
+
+func subscribe(ctx context.Context, client mqtt.Client, filters map[string]byte) error {
+	token := client.SubscribeMultiple(filters, nil)
+	if err := wait(ctx, token); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	if granted, ok := token.(*mqtt.SubscribeToken); ok {
+		for filter, code := range granted.Result() {
+			if code == refused {
+				return fmt.Errorf("the server refuses the subscription to %s; may this user read there?", filter)
+			}
+		}
+	}
+	return nil
+}
+
 // take writes the records of one message and acknowledges it. What is no batch
-// is logged and acknowledged: it would come for ever.
+// of a known format is set aside: it may be of a gateway that is newer.
 func (r *Receiver) take(m mqtt.Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	records, err := codec.Decode(m.Payload())
+	if err == nil {
+		err = r.output.Write(records)
+	} else {
+		r.log.Warn("message set aside", "topic", m.Topic(), "error", err)
+		_, err = fmt.Fprintf(r.options.Rejects, "%s\t%s\n", m.Topic(), base64.StdEncoding.EncodeToString(m.Payload()))
+	}
 	if err != nil {
-		r.log.Warn("message left out", "topic", m.Topic(), "error", err)
-	} else if err := r.output.Write(records); err != nil {
 		return err
 	}
 	m.Ack()

@@ -116,7 +116,7 @@ func (s *stage) build(ctx context.Context, work *sync.WaitGroup) error {
 	s.account = newAccount(truth)
 	work.Go(func() {
 		o := uplink.Options{Servers: []string{"mqtt://" + remote}, ClientID: "demo-receiver"}
-		s.fail(ctx, receive.New(receive.Options{Server: o, Filters: []string{"gaugeway/+/data"}}, s.account, quiet).Run(ctx))
+		s.fail(ctx, receive.New(receive.Options{Server: o, Filters: []string{"gaugeway/+/data"}, Rejects: io.Discard}, s.account, quiet).Run(ctx))
 	})
 
 	if s.siteAddress, err = freeAddress(); err != nil {
