@@ -32,7 +32,7 @@ test: ## every test, with the race detector, against parts that nobody here wrot
 	$(MAKE) test-arm
 
 test-arm: cross ## unit tests on armv7 and the demo on armv7 and arm64, emulated
-	GOARCH=arm GOARM=7 CC=arm-linux-gnueabihf-gcc go test -exec qemu-arm-static -ldflags "$(STATIC)" -skip 'Foreign|Kill' ./gateway/... ./drivers/... ./broker/... ./buffer/...
+	GOARCH=arm GOARM=7 CC=arm-linux-gnueabihf-gcc go test -tags $(TAGS) -exec qemu-arm-static -ldflags "$(STATIC)" -skip 'Foreign|Kill' ./gateway/... ./drivers/... ./broker/... ./buffer/...
 	qemu-arm-static dist/gaugeway-linux-armv7 demo --for 30s --runner qemu-arm-static
 	qemu-aarch64-static dist/gaugeway-linux-arm64 demo --for 30s --runner qemu-aarch64-static
 

@@ -234,8 +234,8 @@ const (
 	settleTimeout = 30 * time.Second
 	// flushTime is what a commit may itself take on a busy machine. A committed
 	// reading that is lost shows in any case, as a seq that never arrives.
-	flushTime = 2 * time.Second
-	settlePoll    = 100 * time.Millisecond
+	flushTime  = 2 * time.Second
+	settlePoll = 100 * time.Millisecond
 )
 
 // settle waits until what was read up to now has arrived, and counts.
