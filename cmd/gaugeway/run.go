@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -41,10 +42,7 @@ func newRun() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := g.run(cmd.Context()); !errors.Is(err, context.Canceled) {
-			return err
-		}
-		return nil
+		return g.run(cmd.Context())
 	}
 	return cmd
 }
@@ -103,8 +101,9 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	return g, nil
 }
 
-// run runs the gateway until ctx ends. The store ends last, so that what the
-// others did until their end is committed.
+// run runs the gateway until ctx ends, and returns what went wrong, the last
+// commit included. The store ends last, so that what the others did until their
+// end is committed.
 func (g *instance) run(ctx context.Context) error {
 	storeContext, stopStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStore()
@@ -117,10 +116,13 @@ func (g *instance) run(ctx context.Context) error {
 	}()
 	err := g.work(storeFailed)
 	stopStore()
-	if storeErr := <-storeEnded; storeErr != nil && !errors.Is(storeErr, context.Canceled) {
-		err = errors.Join(err, storeErr)
-	}
-	return err
+	return faults(err, <-storeEnded)
+}
+
+// faults joins the errors that are more than "was told to end". Each is looked
+// at by itself: joined first, a failed commit would pass for a clean stop.
+func faults(errs ...error) error {
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, context.Canceled) })...)
 }
 
 // work runs everything but the store until ctx ends or one of them fails.
