@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"math/bits"
 	"strconv"
@@ -61,15 +59,6 @@ func ParseDecimal(s string) (Decimal, error) {
 		return Decimal{}, fmt.Errorf("%q has more digits than a decimal can keep", s)
 	}
 	return Decimal{neg: neg, coef: coef, exp: int8(exponent)}, nil
-}
-
-// DecimalOf returns the shortest decimal that reads back as f, which is what a
-// person meant who wrote f down.
-func DecimalOf(f float64) (Decimal, error) {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return Decimal{}, errors.New("not a finite number")
-	}
-	return ParseDecimal(strconv.FormatFloat(f, 'g', -1, 64))
 }
 
 // IsZero reports whether d is 0.

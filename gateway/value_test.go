@@ -86,9 +86,6 @@ func TestParseDecimal(t *testing.T) {
 			t.Errorf("ParseDecimal(%q) = %v", bad, d)
 		}
 	}
-	if d, err := DecimalOf(0.1); err != nil || d != NewDecimal(1, -1) {
-		t.Errorf("DecimalOf(0.1) = %v, %v", d, err)
-	}
 	if decimal(t, "100") != NewDecimal(1, 2) || decimal(t, "1.0") != One {
 		t.Error("equal decimals are not equal structs")
 	}
