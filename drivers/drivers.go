@@ -12,11 +12,14 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// Driver reads the devices of one line.
+// Driver reads the devices of one line. All methods but Run are safe for
+// concurrent use, and for use while Run runs; those that ask something of the
+// line need Run and fail with ctx when it does not get round to them.
 type Driver interface {
 	gateway.Driver
 	String() string
-	Status() modbus.Status
+	Status() gateway.LineStatus
+	Tags() []*gateway.Tag
 }
 
 // Line is what a driver is made from.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gaugeway/gaugeway/buffer"
-	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/gateway"
 	"github.com/gaugeway/gaugeway/gateway/status"
 )
@@ -61,7 +60,7 @@ func bufferStatus(b buffer.Stats) status.Buffer {
 	return s
 }
 
-func addLine(s *status.Snapshot, name string, l modbus.Status) {
+func addLine(s *status.Snapshot, name string, l gateway.LineStatus) {
 	state := "closed"
 	if l.Open {
 		state = "open"

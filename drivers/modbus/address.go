@@ -65,7 +65,7 @@ func functionOf(f *gateway.Faults, register string) wire.Function {
 		}
 		names = append(names, r.name)
 	}
-	f.Add("register", "%s", unknown(register, "a register table", names))
+	f.Add("register", "%s", gateway.Unknown(register, "a register table", names))
 	return 0
 }
 
@@ -171,7 +171,7 @@ func layoutOf(f *gateway.Faults, d DeviceOptions, t TagOptions, function wire.Fu
 		f.Add("type", "is missing; write how the value lies in its registers, e.g. type = \"float32\"")
 		return wire.Layout{}
 	case !ok:
-		f.Add("type", "%s", unknown(name, "a type", wire.Types()))
+		f.Add("type", "%s", gateway.Unknown(name, "a type", wire.Types()))
 		return wire.Layout{}
 	case function.Bits() && name != "bool":
 		f.Add("type", "a %s is always a bool; remove type", function)

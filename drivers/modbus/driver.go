@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ type Driver struct {
 	backoff   time.Duration
 
 	mu     sync.Mutex // guards what follows, which Status reads
-	status Status
+	status gateway.LineStatus
 	busy   usage
 }
 
@@ -69,7 +70,7 @@ func New(o Options) (*Driver, error) {
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
 	}
-	d.status = Status{Line: o.Line, Since: o.Now(), Reason: "starting"}
+	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: "starting"}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name])
 	}
@@ -83,12 +84,12 @@ func (d *Driver) add(name string, o DeviceOptions) {
 	}
 	dev := &device{name: name, unit: d.units[id], index: len(d.devices)}
 	d.devices = append(d.devices, dev)
-	d.status.Devices = append(d.status.Devices, DeviceStatus{Device: name, Unit: int(id), Since: d.status.Since, Cause: gateway.Starting, Reason: "starting"})
+	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: strconv.Itoa(int(id)), Since: d.status.Since, Cause: gateway.Starting, Reason: "starting"})
 
 	var names []string
 	var tags []*tag
 	for _, tagName := range slices.Sorted(maps.Keys(o.Tags)) {
-		if !o.Tags[tagName].enabled() {
+		if !o.Tags[tagName].IsEnabled() {
 			continue
 		}
 		t := newTag(name, tagName, o)

@@ -28,7 +28,7 @@ func ExampleDriver_Run() {
 		Line: "rs485", Protocol: modbus.RTU, Now: boot.Now,
 		Devices: map[string]modbus.DeviceOptions{"separator": {
 			SlaveID: &slave, Interval: time.Second,
-			Tags: map[string]modbus.TagOptions{"pressure": {Address: 100, Type: "float32", Unit: "bar"}},
+			Tags: map[string]modbus.TagOptions{"pressure": {Address: 100, Type: "float32", TagOptions: gateway.TagOptions{Unit: "bar"}}},
 		}},
 	})
 	if err != nil {

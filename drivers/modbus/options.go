@@ -51,17 +51,7 @@ type TagOptions struct {
 	Length    int    `toml:"length"` // of a string, in registers
 	Bit       *int   `toml:"bit"`    // of a bool in a register
 
-	Unit       string            `toml:"unit"`
-	Scale      *gateway.Decimal  `toml:"scale"` // nil means 1
-	Offset     gateway.Decimal   `toml:"offset"`
-	BadValues  []any             `toml:"bad_values"`  // as they stand in the registers, before scale and offset
-	ValidRange []gateway.Decimal `toml:"valid_range"` // after scale and offset
-
-	Class       string        `toml:"class"` // normal ("") | bulk
-	Label       string        `toml:"label"`
-	Description string        `toml:"description"`
-	Interval    time.Duration `toml:"interval"` // 0 means the device's
-	Enabled     *bool         `toml:"enabled"`  // nil means true
+	gateway.TagOptions
 }
 
 const (
@@ -73,8 +63,6 @@ const (
 	// think, so reading 8 that nobody needs is cheaper at every baud rate.
 	defaultMaxGap = 8
 
-	minInterval        = 10 * time.Millisecond
-	maxInterval        = 24 * time.Hour
 	maxResponseTimeout = time.Minute
 	maxRetries         = 10
 )
@@ -115,13 +103,4 @@ func (o DeviceOptions) maxGap() int {
 		return defaultMaxGap
 	}
 	return *o.MaxGap
-}
-
-func (o TagOptions) enabled() bool { return o.Enabled == nil || *o.Enabled }
-
-func (o TagOptions) scale() gateway.Decimal {
-	if o.Scale == nil {
-		return gateway.One
-	}
-	return *o.Scale
 }

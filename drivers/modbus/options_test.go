@@ -172,12 +172,12 @@ func TestValuesOfATag(t *testing.T) {
 		{"0x8000", with(u16, bad("0x8000")), "null bad sentinel"},
 		{"32768.0", with(u16, bad(32768.0)), "null bad sentinel"},
 		{"bcd", TagOptions{Address: 13, Type: "bcd16"}, "8000 good "},
-		{"bcd sentinel", TagOptions{Address: 13, Type: "bcd16", BadValues: []any{8000}}, "null bad sentinel"},
+		{"bcd sentinel", TagOptions{Address: 13, Type: "bcd16", TagOptions: gateway.TagOptions{BadValues: []any{8000}}}, "null bad sentinel"},
 		{"no bcd", TagOptions{Address: 12, Type: "bcd16"}, "null bad device"},
-		{"no bcd, but a sentinel", TagOptions{Address: 12, Type: "bcd16", BadValues: []any{0xFFF6}}, "null bad sentinel"},
+		{"no bcd, but a sentinel", TagOptions{Address: 12, Type: "bcd16", TagOptions: gateway.TagOptions{BadValues: []any{0xFFF6}}}, "null bad sentinel"},
 		{"bit", TagOptions{Address: 13, Type: "bool", Bit: ptr(15)}, "true good "},
 		{"text", TagOptions{Address: 10, Type: "string", Length: 1}, "B\uFFFD good "},
-		{"text sentinel", TagOptions{Address: 10, Type: "string", Length: 1, BadValues: []any{"B\uFFFD"}}, "null bad sentinel"},
+		{"text sentinel", TagOptions{Address: 10, Type: "string", Length: 1, TagOptions: gateway.TagOptions{BadValues: []any{"B\uFFFD"}}}, "null bad sentinel"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -236,8 +236,8 @@ func TestPlan(t *testing.T) {
 func TestTagsCarryWhatWasConfigured(t *testing.T) {
 	d, err := New(Options{Line: "l", Protocol: TCP, Now: func() gateway.Stamp { return gateway.Stamp{} }, Devices: map[string]DeviceOptions{
 		"sep": {UnitID: ptr(7), Interval: time.Second, Tags: map[string]TagOptions{
-			"pressure": {Address: int64(100), Type: "int16", Unit: "bar", Scale: ptr(decimal(t, "0.1")), Offset: decimal(t, "-1")},
-			"off":      {Address: 1, Type: "int16", Enabled: ptr(false)},
+			"pressure": {Address: int64(100), Type: "int16", TagOptions: gateway.TagOptions{Unit: "bar", Scale: ptr(decimal(t, "0.1")), Offset: decimal(t, "-1")}},
+			"off":      {Address: 1, Type: "int16", TagOptions: gateway.TagOptions{Enabled: ptr(false)}},
 			"open":     {Address: 1, Register: "coil"},
 		}}}})
 	if err != nil {

@@ -148,7 +148,7 @@ func (d *Driver) rest(ctx context.Context) error {
 
 // wakeDown returns when begin has something to do while the line is not open.
 func (d *Driver) wakeDown() time.Time {
-	next := time.Now().Add(maxInterval)
+	next := time.Now().Add(gateway.MaxInterval)
 	for _, s := range d.sweeps {
 		due := s.due
 		if !d.downKnown {

@@ -104,7 +104,7 @@ func (d *Driver) choose(now time.Time) *sweep {
 // answeringDue returns when the next sweep of a unit that answers is due; far
 // in the future if there is none.
 func (d *Driver) answeringDue(now time.Time) time.Time {
-	next := now.Add(maxInterval)
+	next := now.Add(gateway.MaxInterval)
 	for _, s := range d.sweeps {
 		if !s.unit.hopeless() && s.due.Before(next) {
 			next = s.due
@@ -115,7 +115,7 @@ func (d *Driver) answeringDue(now time.Time) time.Time {
 
 // wake returns when there may be something to do that there is not now.
 func (d *Driver) wake(now time.Time) time.Time {
-	next := now.Add(maxInterval)
+	next := now.Add(gateway.MaxInterval)
 	sooner := func(t time.Time) {
 		if t.After(now) && t.Before(next) {
 			next = t

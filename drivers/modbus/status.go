@@ -7,41 +7,8 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// Status is what a driver knows of its line.
-type Status struct {
-	Line   string
-	Open   bool
-	Since  gateway.Stamp // when Open became what it is
-	Reason string        // why it is not open
-
-	Requests         uint64
-	Replies          uint64 // exceptions included
-	Timeouts         uint64
-	CRCErrors        uint64
-	Exceptions       uint64
-	LateFrames       uint64  // answers that came when nobody waited for them any more
-	UnsolicitedBytes uint64  // bytes that were no part of an awaited answer
-	Echoes           uint64  // requests that the adapter sent back
-	Busy             float64 // share of the last minute or so in which the line was in use
-
-	Devices []DeviceStatus // by name
-}
-
-// DeviceStatus is what a driver knows of one device.
-type DeviceStatus struct {
-	Device    string
-	Unit      int
-	Online    bool
-	Since     gateway.Stamp  // when Online became what it is
-	Cause     gateway.Reason // why it is not online, of the closed list
-	Reason    string         // the same for people
-	Refused   string         // what it refused last
-	LastReply gateway.Stamp  // its Boot is nil before the first
-	Missed    uint64         // intervals that passed without a try to read
-}
-
 // Status returns a copy. It is safe for concurrent use.
-func (d *Driver) Status() Status {
+func (d *Driver) Status() gateway.LineStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.status

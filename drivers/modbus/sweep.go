@@ -91,7 +91,7 @@ func (s *sweep) take(b *block, data []byte) {
 // lose makes the readings of a block ones without a value.
 func (s *sweep) lose(b *block, why gateway.Reason) {
 	for _, t := range b.tags {
-		t.fail(&s.readings[t.slot], why)
+		s.readings[t.slot].Fail(why)
 	}
 	b.done = true
 }

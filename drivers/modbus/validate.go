@@ -1,10 +1,8 @@
 package modbus
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -50,10 +48,10 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	var f gateway.Faults
 	o.validateUnit(&f)
 	if o.Interval != 0 {
-		checkInterval(&f, o.Interval)
+		gateway.CheckInterval(&f, o.Interval)
 	}
 	if o.Addressing != "" && o.Addressing != zeroBased && o.Addressing != modicon {
-		f.Add("addressing", "%s", unknown(o.Addressing, "an addressing", []string{zeroBased, modicon}))
+		f.Add("addressing", "%s", gateway.Unknown(o.Addressing, "an addressing", []string{zeroBased, modicon}))
 	}
 	if o.ByteOrder != "" && !slices.Contains(wire.Orders(4), wire.Order(o.ByteOrder)) {
 		f.Add("byte_order", "%q is not a byte order of a device; use ABCD, CDAB, BADC or DCBA", o.ByteOrder)
@@ -95,7 +93,7 @@ func (o DeviceOptions) validateTag(name string) gateway.Faults {
 	if err := gateway.ValidName(name); err != nil {
 		f.Add("", "%v", err)
 	}
-	if t.Interval == 0 && o.Interval == 0 && t.enabled() {
+	if t.Interval == 0 && o.Interval == 0 && t.IsEnabled() {
 		f.Add("interval", "is missing, here and on the device; write e.g. interval = \"1s\"")
 	}
 	p, pf := place(o, t)
@@ -110,97 +108,7 @@ func (o DeviceOptions) validateTag(name string) gateway.Faults {
 		f.Add("bad_values", "%v", err)
 	}
 	if !p.layout.Type.Numeric() {
-		if t.scale() != gateway.One || !t.Offset.IsZero() {
-			f.Add("scale", "a %s cannot be scaled; remove scale and offset", p.layout.Type.Name)
-		}
-		if len(t.ValidRange) > 0 {
-			f.Add("valid_range", "a %s has no range; remove valid_range", p.layout.Type.Name)
-		}
+		f = append(f, t.ValidateText(p.layout.Type.Name)...)
 	}
 	return f
-}
-
-// Validate names what is wrong with the tag alone; what depends on its device,
-// such as its address, DeviceOptions.Validate names.
-func (o TagOptions) Validate() gateway.Faults {
-	var f gateway.Faults
-	if o.Interval != 0 {
-		checkInterval(&f, o.Interval)
-	}
-	if o.Scale != nil && o.Scale.IsZero() {
-		f.Add("scale", "0 would make every value the same; write scale = 1 for none")
-	}
-	switch c, err := gateway.ParseClass(o.class()); {
-	case err != nil:
-		f.Add("class", "%q is not a class; use normal or bulk", o.Class)
-	case c == gateway.Alarm:
-		f.Add("class", "a tag is normal or bulk; its readings become alarms by alarm_high and its fellows")
-	}
-	if n := len(o.ValidRange); n != 0 && n != 2 {
-		f.Add("valid_range", "has %d numbers; write the lowest and the highest, e.g. [0, 250]", n)
-	} else if n == 2 && o.ValidRange[0].Cmp(o.ValidRange[1]) > 0 {
-		f.Add("valid_range", "begins with the higher number; write [%s, %s]", o.ValidRange[1], o.ValidRange[0])
-	}
-	return f
-}
-
-func (o TagOptions) class() string {
-	if o.Class == "" {
-		return gateway.Normal.String()
-	}
-	return o.Class
-}
-
-func checkInterval(f *gateway.Faults, d time.Duration) {
-	if d < minInterval || d > maxInterval {
-		f.Add("interval", "%s is not sensible; use %s to %s", d, minInterval, maxInterval)
-	}
-}
-
-// unknown says that a word is none of those there are, and which was meant.
-func unknown(word, what string, words []string) string {
-	if near := nearest(word, words); near != "" {
-		return fmt.Sprintf("%q is not %s; did you mean %q?", word, what, near)
-	}
-	return fmt.Sprintf("%q is not %s; use %s", word, what, strings.Join(words, ", "))
-}
-
-// nearest returns the word that differs by at most two slips, or "".
-func nearest(word string, words []string) string {
-	best, found := 3, ""
-	for _, w := range words {
-		if d := slips(strings.ToLower(word), w); d < best && d < len(w) {
-			best, found = d, w
-		}
-	}
-	return found
-}
-
-// slips counts insertions, deletions, replacements and swaps of neighbours that
-// lead from a to b (optimal string alignment).
-func slips(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }

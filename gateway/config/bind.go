@@ -170,7 +170,7 @@ func (d *document) unknown(path []string, fields map[string]reflect.Value) {
 		d.fault(path, false, "is not in this version")
 		return
 	}
-	if near := nearest(key, sortedKeys(fields)); near != "" {
+	if near := gateway.Nearest(key, sortedKeys(fields)); near != "" {
 		d.fault(path, false, "is not a key; did you mean %q?", near)
 		return
 	}

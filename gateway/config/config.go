@@ -184,7 +184,7 @@ func (c *Config) validateDevices(d *document) {
 		dev, path := c.Devices[name], []string{"device", name}
 		lines := slices.Sorted(maps.Keys(c.Lines))
 		if _, ok := c.Lines[dev.Line]; !ok {
-			switch near := nearest(dev.Line, lines); {
+			switch near := gateway.Nearest(dev.Line, lines); {
 			case dev.Line == "":
 				d.fault(append(path, "line"), false, "is missing; name the line that the device is on")
 			case near != "":

@@ -57,35 +57,3 @@ func (f Faults) sorted() Faults {
 	})
 	return f
 }
-
-// nearest returns the name that was probably meant, or "".
-func nearest(word string, names []string) string {
-	best, distance := "", len(word)/2+2
-	for _, name := range names {
-		if d := editDistance(word, name); d < distance {
-			best, distance = name, d
-		}
-	}
-	return best
-}
-
-// editDistance counts the insertions, deletions and substitutions between a and b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
