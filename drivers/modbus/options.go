@@ -19,6 +19,8 @@ type Options struct {
 	Protocol string // RTU or TCP
 	LineOptions
 	Devices map[string]DeviceOptions // by name
+	Writes  bool
+	Asked   bool
 
 	Now func() gateway.Stamp // when a reply came; required
 	Log *slog.Logger         // nil for none
@@ -103,4 +105,15 @@ func (o DeviceOptions) maxGap() int {
 		return defaultMaxGap
 	}
 	return *o.MaxGap
+}
+
+// TagOptions returns the common options of the tags that are read, by name.
+func (o DeviceOptions) TagOptions() map[string]gateway.TagOptions {
+	tags := make(map[string]gateway.TagOptions)
+	for name, t := range o.Tags {
+		if t.IsEnabled() {
+			tags[name] = t.TagOptions
+		}
+	}
+	return tags
 }
