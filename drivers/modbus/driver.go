@@ -46,9 +46,13 @@ type Driver struct {
 
 // device is one configured instrument.
 type device struct {
-	name  string
-	unit  *unit
-	index int // in Status.Devices
+	name    string
+	unit    *unit
+	index   int // in Status.Devices
+	options DeviceOptions
+
+	holes   []hole // that it turned out to have
+	learned int    // how often holes changed
 }
 
 // New returns a driver for one line. The error names every fault of the options.
@@ -82,7 +86,7 @@ func (d *Driver) add(name string, o DeviceOptions) {
 	if d.units[id] == nil {
 		d.units[id] = &unit{id: id}
 	}
-	dev := &device{name: name, unit: d.units[id], index: len(d.devices)}
+	dev := &device{name: name, unit: d.units[id], index: len(d.devices), options: o}
 	d.devices = append(d.devices, dev)
 	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: strconv.Itoa(int(id)), Since: d.status.Since, Cause: gateway.Starting, Reason: "starting"})
 

@@ -121,6 +121,10 @@ func (d *Driver) took(s *sweep, i int, data []byte, err error) {
 	case is && divisible(exception) && len(b.tags) > 1:
 		s.divide(i)
 	default:
+		if is && divisible(exception) {
+			b.refused = true
+			s.device.learn(hole{b.request.Function, b.start(), b.end() - 1})
+		}
 		s.lose(b, reasonOf(err))
 	}
 }
@@ -135,12 +139,8 @@ func viaGateway(err error) bool {
 }
 
 func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp, err error) {
-	if u.hopeless() {
-		for _, s := range d.sweeps {
-			if s.unit == u && !s.active {
-				s.replan() // it may be another instrument by now
-			}
-		}
+	if u.fails >= offlineAfter {
+		d.forget(u)
 	}
 	u.answered(sent, at)
 	if !d.proved && d.lastErr != "" {
@@ -152,6 +152,20 @@ func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp, err er
 		d.offline(u, err, now)
 	} else {
 		d.online(u, now)
+	}
+}
+
+// forget drops what was learned of a unit, which may be another instrument by now.
+func (d *Driver) forget(u *unit) {
+	for _, dev := range d.devices {
+		if dev.unit == u {
+			dev.holes = dev.holes[:0]
+		}
+	}
+	for _, s := range d.sweeps {
+		if s.unit == u {
+			s.stale = true
+		}
 	}
 }
 

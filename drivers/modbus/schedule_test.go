@@ -252,8 +252,9 @@ func TestHolesAreLearned(t *testing.T) {
 		if got := counts(l.sheet.of("d/gone")); got["bad exception"] != 10 {
 			t.Errorf("gone: %v, want 10 exceptions", got)
 		}
-		// a–gone, a–b, c–gone, c, gone; and from then on three each second.
-		if s := l.driver.Status(); s.Requests != 5+9*3 || s.Devices[0].Refused != "exception 2, illegal address at holding 7" {
+		// a–gone, a–b, c–gone, c, gone; then a–c once, to see whether that does;
+		// and from then on three each second.
+		if s := l.driver.Status(); s.Requests != 5+1+9*3 || s.Devices[0].Refused != "exception 2, illegal address at holding 7" {
 			t.Errorf("%d requests, refused %q", s.Requests, s.Devices[0].Refused)
 		}
 	})
