@@ -30,9 +30,10 @@ type Driver struct {
 	sweeps  []*sweep
 	publish gateway.Sink
 
-	lonely  bool          // there is one unit on the line
-	cost    time.Duration // of the longest try that can fail
-	forceAt time.Time     // from then on a silent unit may be tried although it makes others wait
+	lonely   bool          // there is one unit on the line
+	wire     time.Duration // of the longest request and its answer
+	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
+	budgetAt time.Time     // from then on dead units have not had their share of the line
 
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open

@@ -55,7 +55,7 @@ func (d *Driver) engine(l gateway.Line) engine {
 	} else {
 		x = newRTU(l, d.timeout, d)
 	}
-	d.cost = d.timeout + x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
+	d.wire = x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
 	d.proved, d.downKnown = false, false
 	return x
 }
