@@ -19,12 +19,16 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		select {
+		case l := <-d.loans:
+			return l
+		default:
+		}
 		now := time.Now()
 		d.begin(now, false)
-		if s := d.choose(now); s != nil {
-			if err := d.transact(ctx, x, s); err != nil {
-				return err
-			}
+		if done, err := d.next(ctx, x, now); err != nil {
+			return err
+		} else if done {
 			continue
 		}
 		if err := d.idle(ctx, x, timer, now); err != nil {
@@ -33,17 +37,41 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 	}
 }
 
+// next does one transaction, if there is one to do: people and sweeps take turns.
+func (d *Driver) next(ctx context.Context, x engine, now time.Time) (done bool, err error) {
+	s := d.choose(now)
+	if s == nil || !d.asked {
+		if q := d.inquiryAt(now); q != nil {
+			d.asked = true
+			return true, d.inquire(ctx, x, q)
+		}
+	}
+	d.asked = false
+	if s == nil {
+		return false, nil
+	}
+	return true, d.transact(ctx, x, s)
+}
+
 // idle waits until there may be something to do. While an answer is missing it
 // listens, to learn how late the unit can be.
 func (d *Driver) idle(ctx context.Context, x engine, timer *time.Timer, now time.Time) error {
 	until := d.wake(now)
 	if d.owed(now) {
+		if limit := now.Add(stopCheck); limit.Before(until) {
+			until = limit // somebody may want something
+		}
 		return x.listen(ctx, until)
 	}
 	timer.Reset(until.Sub(now))
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case q := <-d.arrivals():
+		d.waiting = append(d.waiting, q)
+		return nil
+	case l := <-d.loans:
+		return l
 	case <-timer.C:
 		return nil
 	}

@@ -10,6 +10,9 @@ import (
 // line that is down, yields readings without a value instead, so that no
 // interval passes in silence.
 func (d *Driver) begin(now time.Time, lineDown bool) {
+	if lineDown && d.downKnown {
+		d.refuseInquiries()
+	}
 	for _, s := range d.sweeps {
 		at := now
 		if lineDown && !d.downKnown {
@@ -38,6 +41,8 @@ func (d *Driver) begin(now time.Time, lineDown bool) {
 // excuse says why there is no value of a unit that was not asked.
 func (d *Driver) excuse(u *unit, lineDown bool) gateway.Reason {
 	switch {
+	case d.lent:
+		return gateway.Maintenance
 	case lineDown:
 		return gateway.LineDown
 	case u.why != nil:
@@ -124,6 +129,9 @@ func (d *Driver) wake(now time.Time) time.Time {
 		if t.After(now) && t.Before(next) {
 			next = t
 		}
+	}
+	for _, q := range d.waiting {
+		sooner(q.unit.blockedUntil)
 	}
 	for _, s := range d.sweeps {
 		sooner(s.due)

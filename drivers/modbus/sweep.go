@@ -23,7 +23,7 @@ type sweep struct {
 	tried    bool // a request of this sweep had no good reply
 	stamped  bool
 	stamp    gateway.Stamp // of the first reply
-	lineDown bool          // the last readings said that the line was down
+	lineDown bool          // the last readings said that the line was down, or lent
 	stale    bool          // the instrument may be another one
 	divided  bool          // some requests may have been parted needlessly
 	seen     int           // of what its device has learned
@@ -133,6 +133,6 @@ func (s *sweep) finish(to gateway.Sink, why gateway.Reason, now gateway.Stamp) {
 	for i := range s.readings {
 		s.readings[i].Stamp = s.stamp
 	}
-	s.active, s.lineDown = false, why == gateway.LineDown
+	s.active, s.lineDown = false, why == gateway.LineDown || why == gateway.Maintenance
 	to.Append(s.readings, nil)
 }
