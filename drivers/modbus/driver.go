@@ -30,25 +30,40 @@ type Driver struct {
 	sweeps  []*sweep
 	publish gateway.Sink
 
-	lonely  bool          // there is one unit on the line
-	cost    time.Duration // of the longest try that can fail
-	forceAt time.Time     // from then on a silent unit may be tried although it makes others wait
+	lonely   bool          // there is one unit on the line
+	wire     time.Duration // of the longest request and its answer
+	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
+	budgetAt time.Time     // from then on dead units have not had their share of the line
 
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open
 	lastErr   string // why the line is down, as it was logged
 	backoff   time.Duration
 
+	inquiries chan *inquiry // from errands
+	loans     chan *loan
+	waiting   []*inquiry // for their turn
+	asked     bool       // the last transaction was of an inquiry
+	lent      bool
+
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
 	busy   usage
 }
 
+// startingReason is why nothing is known yet.
+const startingReason = "starting"
+
 // device is one configured instrument.
 type device struct {
-	name  string
-	unit  *unit
-	index int // in Status.Devices
+	name    string
+	unit    *unit
+	index   int // in Status.Devices
+	options DeviceOptions
+	tags    map[string]*tag // never read into, so that errands may copy them
+
+	holes   []hole // that it turned out to have
+	learned int    // how often holes changed
 }
 
 // New returns a driver for one line. The error names every fault of the options.
@@ -65,12 +80,13 @@ func New(o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
-		log: slog.New(slog.DiscardHandler),
+		log:       slog.New(slog.DiscardHandler),
+		inquiries: make(chan *inquiry), loans: make(chan *loan),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
 	}
-	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: "starting"}
+	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name])
 	}
@@ -82,9 +98,9 @@ func (d *Driver) add(name string, o DeviceOptions) {
 	if d.units[id] == nil {
 		d.units[id] = &unit{id: id}
 	}
-	dev := &device{name: name, unit: d.units[id], index: len(d.devices)}
+	dev := &device{name: name, unit: d.units[id], index: len(d.devices), options: o, tags: make(map[string]*tag)}
 	d.devices = append(d.devices, dev)
-	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: strconv.Itoa(int(id)), Since: d.status.Since, Cause: gateway.Starting, Reason: "starting"})
+	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: strconv.Itoa(int(id)), Since: d.status.Since, Cause: gateway.Starting, Reason: startingReason})
 
 	var names []string
 	var tags []*tag
@@ -93,6 +109,8 @@ func (d *Driver) add(name string, o DeviceOptions) {
 			continue
 		}
 		t := newTag(name, tagName, o)
+		pristine := *t
+		dev.tags[tagName] = &pristine
 		names, tags = append(names, tagName), append(tags, t)
 		d.tags = append(d.tags, t.tag)
 	}

@@ -41,6 +41,8 @@ type DeviceOptions struct {
 	ByteOrder    string                `toml:"byte_order"`    // of its 32-bit and 64-bit tags that name none; "" means ABCD
 	MaxRegisters int                   `toml:"max_registers"` // in one request; 0 means 125
 	MaxGap       *int                  `toml:"max_gap"`       // unneeded registers that are read rather than asking twice; nil means 8
+	NoMerge      bool                  `toml:"no_merge"`      // every tag has a request of its own
+	Holes        [][2]int              `toml:"holes"`         // first and last of 0-based addresses that no request may read in passing
 	Tags         map[string]TagOptions `toml:"tag"`
 }
 

@@ -13,6 +13,8 @@ type block struct {
 	request wire.Request
 	tags    []*tag // by address
 
+	joined   int  // the tag from which on it was joined to try; 0 if it was not
+	refused  bool // when it was last asked for
 	done     bool // in this sweep
 	attempts int  // in this sweep, without a good reply
 	fails    int  // requests in a row without one, over all sweeps
@@ -22,15 +24,15 @@ type block struct {
 const bitsPerRegister = 16
 
 // plan merges tags of one device and interval into as few requests as its
-// options allow.
-func plan(d DeviceOptions, tags []*tag) []block {
+// options and the holes that it is known to have allow.
+func plan(d DeviceOptions, tags []*tag, known []hole) []block {
 	tags = slices.Clone(tags)
 	slices.SortStableFunc(tags, func(a, b *tag) int {
 		return cmp.Or(cmp.Compare(a.function, b.function), cmp.Compare(a.address, b.address), cmp.Compare(a.tag.Name, b.tag.Name))
 	})
 	var blocks []block
 	for start := 0; start < len(tags); {
-		n := run(d, tags[start:])
+		n := run(d, tags[start:], known)
 		blocks = append(blocks, newBlock(tags[start:start+n]))
 		start += n
 	}
@@ -38,19 +40,52 @@ func plan(d DeviceOptions, tags []*tag) []block {
 }
 
 // run returns how many of the tags, from the first on, go into one request.
-func run(d DeviceOptions, tags []*tag) int {
-	most, gap := d.maxRegisters(), d.maxGap()
-	if tags[0].function.Bits() {
-		most, gap = min(wire.MaxBits, most*bitsPerRegister), gap*bitsPerRegister
-	}
+func run(d DeviceOptions, tags []*tag, known []hole) int {
+	limits, function := limitsOf(d, tags[0].function), tags[0].function
 	first, end := tags[0].address, tags[0].end()
 	for i, t := range tags {
-		if t.function != tags[0].function || t.address-end > gap || max(end, t.end())-first > most {
+		whole := max(end, t.end())
+		if t.function != function || !limits.allow(first, end, t.address, whole) {
 			return i
 		}
-		end = max(end, t.end())
+		if i > 0 && whole > end && crossesAny(known, function, first, whole) {
+			return i
+		}
+		end = whole
 	}
 	return len(tags)
+}
+
+// limits are what the configuration says of the requests to one table.
+type limits struct {
+	most, gap int
+	apart     bool // no_merge
+	holes     [][2]int
+}
+
+func limitsOf(d DeviceOptions, f wire.Function) limits {
+	l := limits{most: d.maxRegisters(), gap: d.maxGap(), apart: d.NoMerge, holes: d.Holes}
+	if f.Bits() {
+		l.most, l.gap = min(wire.MaxBits, l.most*bitsPerRegister), l.gap*bitsPerRegister
+	}
+	return l
+}
+
+// allow reports whether a request from first to before end may be widened to
+// before whole for a tag at an address. Tags in the same registers always share one.
+func (l limits) allow(first, end, address, whole int) bool {
+	switch {
+	case whole == end:
+		return true
+	case l.apart || address-end > l.gap || whole-first > l.most:
+		return false
+	}
+	for _, h := range l.holes {
+		if end <= h[0] && h[0] < whole || end <= h[1] && h[1] < whole {
+			return false
+		}
+	}
+	return true
 }
 
 func newBlock(tags []*tag) block {

@@ -19,12 +19,16 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		select {
+		case l := <-d.loans:
+			return l
+		default:
+		}
 		now := time.Now()
 		d.begin(now, false)
-		if s := d.choose(now); s != nil {
-			if err := d.transact(ctx, x, s); err != nil {
-				return err
-			}
+		if done, err := d.next(ctx, x, now); err != nil {
+			return err
+		} else if done {
 			continue
 		}
 		if err := d.idle(ctx, x, timer, now); err != nil {
@@ -33,17 +37,41 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 	}
 }
 
+// next does one transaction, if there is one to do: people and sweeps take turns.
+func (d *Driver) next(ctx context.Context, x engine, now time.Time) (done bool, err error) {
+	s := d.choose(now)
+	if s == nil || !d.asked {
+		if q := d.inquiryAt(now); q != nil {
+			d.asked = true
+			return true, d.inquire(ctx, x, q)
+		}
+	}
+	d.asked = false
+	if s == nil {
+		return false, nil
+	}
+	return true, d.transact(ctx, x, s)
+}
+
 // idle waits until there may be something to do. While an answer is missing it
 // listens, to learn how late the unit can be.
 func (d *Driver) idle(ctx context.Context, x engine, timer *time.Timer, now time.Time) error {
 	until := d.wake(now)
 	if d.owed(now) {
+		if limit := now.Add(stopCheck); limit.Before(until) {
+			until = limit // somebody may want something
+		}
 		return x.listen(ctx, until)
 	}
 	timer.Reset(until.Sub(now))
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case q := <-d.arrivals():
+		d.waiting = append(d.waiting, q)
+		return nil
+	case l := <-d.loans:
+		return l
 	case <-timer.C:
 		return nil
 	}
@@ -72,7 +100,6 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 	sent := time.Now()
 	s.unit.triedAt = sent
 	data, at, err := x.exchange(ctx, s.unit.id, r, d.patience(s.unit))
-	s.unit.greeted = true
 	d.count(sent, at, err)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -80,32 +107,46 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 	switch {
 	case isLineError(err):
 		return err
-	case isMiss(err):
+	case isMiss(err) || viaGateway(err):
 		d.missed(x, s, b, r, err, sent, at)
 		return x.worn()
 	}
 	now := d.now()
-	d.answered(s.unit, sent, at, now, err)
-	if probe {
-		return nil // whatever it says, it is alive and in step
-	}
-	s.replied(now)
-	d.took(s, i, data, err)
-	if s.complete() {
-		s.finish(d.publish, gateway.NoReason, now)
+	d.answered(s.unit, sent, at, now)
+	switch {
+	case probe: // whatever it says, it is alive and in step
+	case isBusy(err):
+		d.postpone(x, s, b, err, at)
+	default:
+		s.unit.rests = 0
+		s.replied(now)
+		d.took(s, i, data, err)
+		if s.complete() {
+			s.finish(d.publish, gateway.NoReason, now)
+		}
 	}
 	return nil
 }
 
-// patience returns how long a unit may think. Nobody knows yet which units of a
-// line are there at all, so the first round is a quick one: a line with many
-// dead units would otherwise begin with nothing else. A slow unit is asked again
-// with all the time it may take.
+// patience returns how long a unit may think. Where nobody else waits for the
+// line there is nothing to be won by giving up early.
 func (d *Driver) patience(u *unit) time.Duration {
-	if u.greeted || d.lonely {
+	if d.lonely {
 		return d.timeout
 	}
-	return min(d.timeout, greeting)
+	return u.patience(d.timeout)
+}
+
+// postpone asks a busy unit again a little later, if that is still in time.
+func (d *Driver) postpone(x engine, s *sweep, b *block, why error, at time.Time) {
+	u := s.unit
+	u.rest(at, why)
+	d.refused(s.device, fmt.Sprintf("%v at %s %d", why, b.request.Function, b.request.Address))
+	for _, other := range d.sweeps {
+		if other.unit == u && other.active && !u.restUntil.Add(x.wireTime(b.request)).Before(other.due) {
+			other.finish(d.publish, reasonOf(why), d.now())
+		}
+	}
 }
 
 // took puts an answer into the readings.
@@ -121,6 +162,10 @@ func (d *Driver) took(s *sweep, i int, data []byte, err error) {
 	case is && divisible(exception) && len(b.tags) > 1:
 		s.divide(i)
 	default:
+		if is && divisible(exception) {
+			b.refused = true
+			s.device.learn(hole{b.request.Function, b.start(), b.end() - 1})
+		}
 		s.lose(b, reasonOf(err))
 	}
 }
@@ -134,24 +179,40 @@ func viaGateway(err error) bool {
 	return err == wire.GatewayPath || err == wire.GatewayNoResponse //nolint:errorlint // the engine returns it bare
 }
 
-func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp, err error) {
-	if u.hopeless() {
-		for _, s := range d.sweeps {
-			if s.unit == u && !s.active {
-				s.replan() // it may be another instrument by now
-			}
-		}
+// isBusy reports whether the instrument asks to be asked again.
+func isBusy(err error) bool {
+	return err == wire.Acknowledge || err == wire.DeviceBusy //nolint:errorlint // the engine returns it bare
+}
+
+func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp) {
+	if u.dead() {
+		d.forget(u)
 	}
 	u.answered(sent, at)
+	d.prove()
+	d.online(u, now)
+}
+
+// prove notes that the open line has answered.
+func (d *Driver) prove() {
 	if !d.proved && d.lastErr != "" {
 		d.log.Info("line back")
 		d.lastErr = ""
 	}
 	d.proved, d.backoff = true, 0
-	if viaGateway(err) {
-		d.offline(u, err, now)
-	} else {
-		d.online(u, now)
+}
+
+// forget drops what was learned of a unit, which may be another instrument by now.
+func (d *Driver) forget(u *unit) {
+	for _, dev := range d.devices {
+		if dev.unit == u {
+			dev.holes = dev.holes[:0]
+		}
+	}
+	for _, s := range d.sweeps {
+		if s.unit == u {
+			s.stale = true
+		}
 	}
 }
 
@@ -159,16 +220,15 @@ func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp, err er
 // asked for again in time.
 func (d *Driver) missed(x engine, s *sweep, b *block, r wire.Request, why error, sent, now time.Time) {
 	u := s.unit
-	u.missed(x, why, sent, now, x.replySize(r), d.dead())
+	d.silent(x, u, r, why, sent, now)
 	b.attempts++
 	b.fails++
 	s.tried = true
-	if u.hopeless() {
-		d.forceAt = now.Add(deadShare * now.Sub(sent))
-	}
 	reason := reasonOf(why)
-	if u.fails >= offlineAfter {
+	if u.dead() || viaGateway(why) {
 		d.offline(u, why, d.now())
+	}
+	if u.dead() {
 		for _, other := range d.sweeps {
 			if other.unit == u && other.active {
 				other.finish(d.publish, reason, d.now())
@@ -184,10 +244,40 @@ func (d *Driver) missed(x engine, s *sweep, b *block, r wire.Request, why error,
 	}
 }
 
+// silent notes that a unit did not answer, or that a gateway could not reach it.
+func (d *Driver) silent(x engine, u *unit, r wire.Request, why error, sent, now time.Time) {
+	u.missed(why, sent, now, d.dead())
+	if viaGateway(why) {
+		d.prove()
+	} else {
+		quarantine, due := x.quarantine(u.slowest), sent.Add(x.wireTime(r)+d.timeout)
+		if quarantine == 0 || due.Before(now) {
+			due = now
+		}
+		u.owe(sent, due, quarantine, x.replySize(r))
+	}
+	cost := now.Sub(sent)
+	if u.hopeless() {
+		d.forceAt = now.Add(deadShare * cost)
+	}
+	if u.dead() {
+		d.spend(cost, now)
+	}
+}
+
+// spend takes a try to reach a dead unit from what these may cost. Three long
+// tries may come in a row, so that a short fault is over soon.
+func (d *Driver) spend(cost time.Duration, now time.Time) {
+	if earliest := now.Add(-deadBurst * deadShare * d.timeout); d.budgetAt.Before(earliest) {
+		d.budgetAt = earliest
+	}
+	d.budgetAt = d.budgetAt.Add((deadShare + 1) * cost) // the silence between frames counts as well
+}
+
 // dead counts the units that do not answer.
 func (d *Driver) dead() (n int) {
 	for _, u := range d.units {
-		if u != nil && u.fails >= offlineAfter {
+		if u != nil && u.dead() {
 			n++
 		}
 	}

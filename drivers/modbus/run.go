@@ -37,6 +37,12 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if l, is := err.(*loan); is { //nolint:errorlint // poll returns it bare
+			if err := d.lend(ctx, l); err != nil {
+				return err
+			}
+			continue
+		}
 		d.log.Debug("line lost", "reason", err.Error())
 		if d.proved || errors.Is(err, errWorn) {
 			continue // most losses are of a connection that idled out: another is there at once
@@ -55,7 +61,7 @@ func (d *Driver) engine(l gateway.Line) engine {
 	} else {
 		x = newRTU(l, d.timeout, d)
 	}
-	d.cost = d.timeout + x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
+	d.wire = x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
 	d.proved, d.downKnown = false, false
 	return x
 }
@@ -139,6 +145,9 @@ func (d *Driver) rest(ctx context.Context) error {
 		select {
 		case <-timer.C:
 			d.begin(time.Now(), true)
+		case l := <-d.loans:
+			timer.Stop()
+			return d.lend(ctx, l)
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -177,23 +186,32 @@ func (d *Driver) down(err error) {
 		d.lastErr = text
 	}
 	d.downKnown = true
+	d.close(gateway.LineDown, err.Error())
+	d.begin(time.Now(), true)
+}
+
+// close notes that the line is not open: what waits for it fails.
+func (d *Driver) close(cause gateway.Reason, reason string) {
 	d.mu.Lock()
 	if d.status.Open {
 		d.status.Since = d.now()
 	}
-	d.status.Open, d.status.Reason = false, err.Error()
+	d.status.Open, d.status.Reason = false, reason
 	for i := range d.status.Devices {
 		s := &d.status.Devices[i]
 		if s.Online {
 			s.Online, s.Since = false, d.now()
 		}
-		s.Cause, s.Reason = gateway.LineDown, "line down"
+		s.Cause, s.Reason = cause, "line down"
+		if cause == gateway.Maintenance {
+			s.Reason = reason
+		}
 	}
 	d.mu.Unlock()
 	for _, s := range d.sweeps {
 		if s.active {
-			s.finish(d.publish, gateway.LineDown, d.now())
+			s.finish(d.publish, cause, d.now())
 		}
 	}
-	d.begin(time.Now(), true)
+	d.refuseInquiries()
 }

@@ -10,6 +10,9 @@ import (
 // line that is down, yields readings without a value instead, so that no
 // interval passes in silence.
 func (d *Driver) begin(now time.Time, lineDown bool) {
+	if lineDown && d.downKnown {
+		d.refuseInquiries()
+	}
 	for _, s := range d.sweeps {
 		at := now
 		if lineDown && !d.downKnown {
@@ -19,7 +22,7 @@ func (d *Driver) begin(now time.Time, lineDown bool) {
 			continue
 		}
 		if s.active {
-			if !lineDown && !s.tried && !s.unit.hopeless() && !now.Before(s.unit.blockedUntil) {
+			if !lineDown && !s.tried && !s.unit.hopeless() && s.unit.free(now) {
 				d.skipped(s, s.advance(at)+1) // the line is too slow for all that is asked
 				continue
 			}
@@ -38,6 +41,8 @@ func (d *Driver) begin(now time.Time, lineDown bool) {
 // excuse says why there is no value of a unit that was not asked.
 func (d *Driver) excuse(u *unit, lineDown bool) gateway.Reason {
 	switch {
+	case d.lent:
+		return gateway.Maintenance
 	case lineDown:
 		return gateway.LineDown
 	case u.why != nil:
@@ -70,31 +75,35 @@ func (d *Driver) restart() {
 
 // choose returns the sweep whose turn it is, or nil: first those of units that
 // answer, the most urgent before the others; then, if it makes none of these
-// wait, or has not happened for long, one of a unit that does not.
+// wait, or has not happened for long, one of a unit that does not. All those
+// together that have been silent for a while get deadShare of the line.
 func (d *Driver) choose(now time.Time) *sweep {
 	var urgent, silent *sweep
 	for _, s := range d.sweeps {
-		if !s.active || now.Before(s.unit.blockedUntil) {
+		if !s.active || !s.unit.free(now) {
 			continue
 		}
-		if s.unit.hopeless() {
-			if silent == nil || s.unit.triedAt.Before(silent.unit.triedAt) {
-				silent = s
+		switch u := s.unit; {
+		case !u.hopeless():
+			if urgent == nil || s.deadline.Before(urgent.deadline) {
+				urgent = s
 			}
-		} else if urgent == nil || s.deadline.Before(urgent.deadline) {
-			urgent = s
+		case u.dead() && now.Before(d.budgetAt): // their share is used up
+		case silent == nil || u.triedAt.Before(silent.unit.triedAt):
+			silent = s
 		}
+	}
+	if silent == nil {
+		return urgent
 	}
 	forced := d.forceAt
 	if urgent != nil {
 		forced = forced.Add(deadShare * d.timeout)
 	}
 	switch {
-	case silent == nil:
-		return urgent
 	case !now.Before(forced):
 		return silent
-	case urgent == nil && !d.answeringDue(now).Before(now.Add(d.cost)):
+	case urgent == nil && !d.answeringDue(now).Before(now.Add(d.patience(silent.unit)+d.wire)):
 		return silent
 	default:
 		return urgent
@@ -121,11 +130,17 @@ func (d *Driver) wake(now time.Time) time.Time {
 			next = t
 		}
 	}
+	for _, q := range d.waiting {
+		sooner(q.unit.blockedUntil)
+	}
 	for _, s := range d.sweeps {
 		sooner(s.due)
 		if s.active {
 			sooner(s.unit.blockedUntil)
+			sooner(s.unit.restUntil)
+			sooner(d.budgetAt)
 			sooner(d.forceAt)
+			sooner(d.forceAt.Add(deadShare * d.timeout))
 		}
 	}
 	return next

@@ -23,11 +23,14 @@ type sweep struct {
 	tried    bool // a request of this sweep had no good reply
 	stamped  bool
 	stamp    gateway.Stamp // of the first reply
-	lineDown bool          // the last readings said that the line was down
+	lineDown bool          // the last readings said that the line was down, or lent
+	stale    bool          // the instrument may be another one
+	divided  bool          // some requests may have been parted needlessly
+	seen     int           // of what its device has learned
 }
 
 func newSweep(dev *device, o DeviceOptions, interval time.Duration, tags []*tag) *sweep {
-	s := &sweep{device: dev, unit: dev.unit, interval: interval, plan: plan(o, tags)}
+	s := &sweep{device: dev, unit: dev.unit, interval: interval, plan: plan(o, tags, nil)}
 	s.replan()
 	s.readings = make([]gateway.Reading, len(tags))
 	for i, t := range tags {
@@ -38,10 +41,22 @@ func newSweep(dev *device, o DeviceOptions, interval time.Duration, tags []*tag)
 }
 
 // replan forgets what the instrument refused to answer in one piece.
-func (s *sweep) replan() { s.blocks = append(s.blocks[:0], s.plan...) }
+func (s *sweep) replan() {
+	s.blocks = append(s.blocks[:0], s.plan...)
+	s.stale, s.divided, s.seen = false, false, s.device.learned
+}
 
 // start makes the sweep active.
 func (s *sweep) start() {
+	if s.stale {
+		s.replan()
+	}
+	if s.seen != s.device.learned {
+		s.respect()
+	}
+	if s.divided {
+		s.heal()
+	}
 	s.active, s.tried, s.stamped = true, false, false
 	for i := range s.blocks {
 		s.blocks[i].done, s.blocks[i].attempts = false, 0
@@ -85,7 +100,8 @@ func (s *sweep) take(b *block, data []byte) {
 	for _, t := range b.tags {
 		t.read(&s.readings[t.slot], data, int(b.request.Address))
 	}
-	b.done, b.fails = true, 0
+	b.done, b.fails, b.refused, b.joined = true, 0, false, 0
+	s.device.answers(b.request)
 }
 
 // lose makes the readings of a block ones without a value.
@@ -94,13 +110,6 @@ func (s *sweep) lose(b *block, why gateway.Reason) {
 		s.readings[t.slot].Fail(why)
 	}
 	b.done = true
-}
-
-// divide replaces a block that the instrument refused by its two parts.
-func (s *sweep) divide(i int) {
-	first, second := s.blocks[i].split()
-	s.blocks[i] = first
-	s.blocks = append(s.blocks, second)
 }
 
 func (s *sweep) complete() bool {
@@ -124,6 +133,6 @@ func (s *sweep) finish(to gateway.Sink, why gateway.Reason, now gateway.Stamp) {
 	for i := range s.readings {
 		s.readings[i].Stamp = s.stamp
 	}
-	s.active, s.lineDown = false, why == gateway.LineDown
+	s.active, s.lineDown = false, why == gateway.LineDown || why == gateway.Maintenance
 	to.Append(s.readings, nil)
 }

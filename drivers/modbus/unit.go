@@ -12,13 +12,27 @@ const (
 	// deadShare is the part of a line that units which do not answer may cost
 	// together: one in so many.
 	deadShare = 20
+	deadBurst = 3
 
-	// longestAlone bounds how long a unit is left alone, so that one that comes
-	// back is noticed.
-	longestAlone = time.Minute
+	// greeting is what a unit may take for its first answer, secondGreeting for
+	// the next try: nobody knows yet which units of a line are there at all, and
+	// most answer sooner. A slow one is asked again with all the time it may take.
+	greeting       = 50 * time.Millisecond
+	secondGreeting = 150 * time.Millisecond
 
-	// greeting is what a unit may take for its first answer; most take less than half.
-	greeting = 150 * time.Millisecond
+	// fullProbe of the tries to reach a silent unit, one in so many, waits the whole
+	// response time; the others are short, so that more of them fit into deadShare.
+	fullProbe = 4
+
+	// A unit that is known, by so many answers, is waited for so many times its
+	// slowest answer, and never less than such a part of the response time.
+	knownAnswers   = 64
+	slowestTimes   = 4
+	shortestWaitIn = 4
+
+	// A busy unit is asked again after firstRest, then twice that, up to lastRest.
+	firstRest = 100 * time.Millisecond
+	lastRest  = 2 * time.Second
 
 	// latestAnswer is how late an answer can be and still be taken for the missing
 	// one; longestQuarantine follows from it.
@@ -31,13 +45,15 @@ const (
 //	unproven ─reply─► answering ─3 misses─► left alone ─reply─► answering
 type unit struct {
 	id      byte
-	greeted bool // has been asked once
 	proven  bool // has ever answered
+	answers int  // up to knownAnswers
 	fails   int  // requests in a row without an answer
+	rests   int  // answers in a row that said it was busy
 	why     error
 
 	blockedUntil time.Time // quarantine: an answer may still come
 	aloneUntil   time.Time // left alone
+	restUntil    time.Time // busy, as it says
 	triedAt      time.Time
 	lostAt       time.Time     // when the request was sent whose answer is missing; zero if none is
 	slowest      time.Duration // answer ever seen
@@ -45,31 +61,69 @@ type unit struct {
 }
 
 // hopeless reports whether the unit waits for those that answer.
-func (u *unit) hopeless() bool { return !u.proven || u.fails >= offlineAfter }
+func (u *unit) hopeless() bool { return !u.proven || u.dead() }
+
+// dead reports whether the unit shares the part of the line that silence may cost.
+func (u *unit) dead() bool { return u.fails >= offlineAfter }
+
+// free reports whether the unit may be asked.
+func (u *unit) free(now time.Time) bool {
+	return !now.Before(u.blockedUntil) && !now.Before(u.restUntil)
+}
+
+// patience returns how long the unit may think about its next answer, of the
+// configured time at most. What comes later is still covered by the quarantine,
+// which counts from the configured time.
+func (u *unit) patience(timeout time.Duration) time.Duration {
+	wait := timeout
+	switch {
+	case u.dead() && u.fails%fullProbe != 0:
+		wait = max(secondGreeting, slowestTimes*u.slowest)
+	case !u.proven && u.fails == 0:
+		wait = greeting
+	case !u.proven && u.fails == 1:
+		wait = max(secondGreeting, slowestTimes*u.slowest)
+	case u.fails == 0 && u.answers == knownAnswers:
+		wait = max(timeout/shortestWaitIn, slowestTimes*u.slowest)
+	}
+	return min(wait, timeout)
+}
 
 func (u *unit) answered(sent, at time.Time) {
 	u.proven, u.fails, u.why = true, 0, nil
-	u.blockedUntil, u.aloneUntil, u.lostAt, u.avoid = time.Time{}, time.Time{}, time.Time{}, 0
+	u.blockedUntil, u.aloneUntil, u.restUntil, u.lostAt, u.avoid = time.Time{}, time.Time{}, time.Time{}, time.Time{}, 0
+	u.answers = min(u.answers+1, knownAnswers)
 	// The slowest answer is forgotten in some thousand others, lest one odd hour
 	// make every later fault cost more than it must.
 	u.slowest = max(at.Sub(sent), u.slowest-u.slowest/1024)
 }
 
-// missed notes that no answer came. cost is what the try took, dead how many
+// rest notes that the unit said it was busy.
+func (u *unit) rest(at time.Time, why error) {
+	u.restUntil = at.Add(min(firstRest<<min(u.rests, 8), lastRest))
+	u.rests++
+	u.why = why
+}
+
+// missed notes that a try from sent to now had no good answer. dead is how many
 // units of the line do not answer.
-func (u *unit) missed(x engine, why error, sent, now time.Time, size, dead int) {
+func (u *unit) missed(why error, sent, now time.Time, dead int) {
 	u.fails++
 	u.why = why
-	u.lostAt = sent
-	u.avoid = size
-	u.blockedUntil = now.Add(min(x.quarantine(u.slowest), longestQuarantine))
-	if u.fails < offlineAfter {
+	if !u.dead() {
 		return
 	}
 	cost := max(now.Sub(sent), time.Millisecond)
-	alone := cost << min(u.fails-offlineAfter+1, 16)
-	alone = min(alone, cost*deadShare*time.Duration(max(dead, 1)), max(longestAlone, cost))
+	alone := min(cost<<min(u.fails-offlineAfter+1, 16), cost*deadShare*time.Duration(max(dead, 1))/2)
 	u.aloneUntil = now.Add(alone)
+}
+
+// owe notes that the answer to a request that was sent may still come: it has so
+// many bytes, and was to be there at due.
+func (u *unit) owe(sent, due time.Time, quarantine time.Duration, size int) {
+	u.lostAt = sent
+	u.avoid = size
+	u.blockedUntil = due.Add(min(quarantine, longestQuarantine))
 }
 
 // late notes an answer that nobody waited for any more. at is zero when it is

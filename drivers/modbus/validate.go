@@ -62,6 +62,11 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	if n := o.maxGap(); n < 0 || n > wire.MaxRegisters {
 		f.Add("max_gap", "%d is not possible; use 0 to %d", n, wire.MaxRegisters)
 	}
+	for _, h := range o.Holes {
+		if h[0] < 0 || h[1] > 65535 || h[0] > h[1] {
+			f.Add("holes", "[%d, %d] is not a range; write the first and the last address of it, 0 to 65535", h[0], h[1])
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Tags)) {
 		f.Under("tag."+name, o.validateTag(name))
 	}

@@ -1,0 +1,81 @@
+package modbus
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+// assumedThink is how long most instruments take to answer (notes of makers say
+// 5 to 50 ms), for a plan that knows nothing better.
+const assumedThink = 20 * time.Millisecond
+
+// Plan works out what a line has to carry, without opening it: the requests that
+// a Driver of these options sends while nothing is refused. char is the time of
+// one character, 0 where there is no wire; think is how long the instruments
+// take to answer, 0 for 20 ms. Options that Validate has faults for make no plan.
+func Plan(o Options, char, think time.Duration) (gateway.LinePlan, error) {
+	if o.Now == nil {
+		o.Now = func() gateway.Stamp { return gateway.Stamp{} }
+	}
+	d, err := New(o)
+	if err != nil {
+		return gateway.LinePlan{}, err
+	}
+	if think == 0 {
+		think = assumedThink
+	}
+	p := gateway.LinePlan{Line: o.Line}
+	x := d.engine(paper(char))
+	for _, s := range d.sweeps {
+		for _, b := range s.plan {
+			r := gateway.PlannedRequest{
+				Device: s.device.name, Interval: s.interval, Text: span(b.request), Tags: len(b.tags), Wire: x.wireTime(b.request),
+			}
+			r.Cycle = r.Wire + think + 2*silence(char)
+			p.Requests = append(p.Requests, r)
+			p.Use += float64(r.Cycle) / float64(r.Interval)
+		}
+	}
+	slices.SortStableFunc(p.Requests, func(a, b gateway.PlannedRequest) int {
+		return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Interval, b.Interval))
+	})
+	return p, nil
+}
+
+// span names what a request reads, for people.
+func span(r wire.Request) string {
+	if r.Count == 1 {
+		return fmt.Sprintf("%s %d", r.Function, r.Address)
+	}
+	return fmt.Sprintf("%s %d to %d", r.Function, r.Address, int(r.Address)+int(r.Count)-1)
+}
+
+// paper is a line that is only thought of.
+type paper time.Duration
+
+var errPaper = errors.New("this line is only planned")
+
+func (paper) Read([]byte) (int, error)        { return 0, errPaper }
+func (paper) Write([]byte) (int, error)       { return 0, errPaper }
+func (paper) Close() error                    { return nil }
+func (paper) SetReadDeadline(time.Time) error { return nil }
+func (paper) Discard() error                  { return nil }
+func (p paper) CharTime() time.Duration       { return time.Duration(p) }
+
+// silence returns how long a line is quiet between two frames.
+func silence(char time.Duration) time.Duration {
+	switch {
+	case char == 0:
+		return 0
+	case char < fastChar:
+		return fastSilence
+	default:
+		return char * 7 / 2
+	}
+}

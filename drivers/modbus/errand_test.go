@@ -1,0 +1,211 @@
+package modbus_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gaugeway/gaugeway/drivers/modbus"
+	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
+	"github.com/gaugeway/gaugeway/drivers/simulate"
+	"github.com/gaugeway/gaugeway/gateway"
+)
+
+func TestReadNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 10, 11, 12)
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 5, 15)
+		d := modbus.DeviceOptions{SlaveID: ptr(1), Interval: time.Hour, Tags: words(0, 2, 3, 5)}
+		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, in.ServeRTU)
+		time.Sleep(time.Second)
+		before := len(l.sheet.of("d/t0"))
+		got, err := l.driver.Read(t.Context(), "d", "t2")
+		if err != nil || len(got) != 1 || got[0].Reading.Value.String() != "12" || got[0].Reading.Quality != gateway.Good || got[0].Reading.Stamp.At == 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		got, err = l.driver.Read(t.Context(), "d", "")
+		if err != nil || len(got) != 4 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for i, want := range []string{"10", "12", "exception", "15"} { // t3 does not exist
+			r := got[i].Reading
+			if r.Value.String() != want && r.Reason.String() != want {
+				t.Errorf("%s: %v %v, want %s", r.Tag, r.Value, r.Reason, want)
+			}
+		}
+		if after := len(l.sheet.of("d/t0")); after != before {
+			t.Error("what a person reads is published")
+		}
+		if _, err = l.driver.Read(t.Context(), "d", "t4"); !errors.Is(err, modbus.ErrUnknown) {
+			t.Error(err)
+		}
+		if _, err = l.driver.Read(t.Context(), "e", ""); !errors.Is(err, modbus.ErrUnknown) {
+			t.Error(err)
+		}
+		in.Unit(1).Silence(true)
+		got, err = l.driver.Read(t.Context(), "d", "t2")
+		if err != nil || got[0].Reading.Reason != gateway.Timeout || !got[0].Reading.Value.IsNone() || got[0].Reply != nil {
+			t.Errorf("of a silent one: %+v, %v", got, err)
+		}
+		l.stop()
+	})
+}
+
+func TestPeopleAndPollingTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, devices := crowd(3)
+		l := start(t, rtu(0, devices), char9600, slow(in))
+		time.Sleep(10 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		var all sync.WaitGroup
+		reads := 0
+		var mu sync.Mutex
+		for range 30 { // more than can wait
+			all.Go(func() {
+				for ctx.Err() == nil {
+					if got, err := l.driver.Read(ctx, "live", "v"); err == nil && got[0].Reading.Value.String() == "42" {
+						mu.Lock()
+						reads++
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		time.Sleep(60 * time.Second)
+		cancel()
+		all.Wait()
+		l.stop()
+		if n := between(l.sheet, "live/v", 10, 70); n != 60 {
+			t.Errorf("%d readings of 60 while people read as well", n)
+		}
+		if reads < 1000 {
+			t.Errorf("%d reads of people in a minute", reads)
+		}
+	})
+}
+
+func TestErrandsOfALineThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := startWith(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), func(context.Context) (gateway.Line, error) {
+			return nil, errors.New("open /dev/ttyUSB0: there is no such port")
+		})
+		time.Sleep(2500 * time.Millisecond)
+		_, err := l.driver.Read(t.Context(), "a", "v")
+		if !errors.Is(err, modbus.ErrLineDown) || !strings.Contains(err.Error(), "there is no such port") {
+			t.Error(err)
+		}
+		l.stop()
+	})
+	synctest.Test(t, func(t *testing.T) { // a line that is being opened
+		l := startWith(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), func(ctx context.Context) (gateway.Line, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := l.driver.Read(ctx, "a", "v"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		l.stop()
+	})
+}
+
+func TestALineIsLent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
+		var open sync.Mutex // held while the driver has the line
+		opened := 0
+		l := startWith(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second), "slow": oneTag(1, time.Hour)}), func(ctx context.Context) (gateway.Line, error) {
+			open.Lock()
+			opened++
+			line, far := newWire(char9600)
+			go func() { defer open.Unlock(); _ = in.ServeRTU(ctx, far) }()
+			return line, nil
+		})
+		time.Sleep(10*time.Second + 500*time.Millisecond)
+		what := errors.New("what use says")
+		err := l.driver.Lend(t.Context(), func(ctx context.Context) error {
+			open.Lock() // fails to come back if the driver still had it
+			defer open.Unlock()
+			time.Sleep(10 * time.Second)
+			if _, err := l.driver.Read(ctx, "a", "v"); !errors.Is(err, modbus.ErrLineDown) {
+				t.Errorf("read while it is lent: %v", err)
+			}
+			if s := l.driver.Status(); s.Open || s.Reason != "lent for maintenance" || s.Devices[0].Cause != gateway.Maintenance {
+				t.Errorf("%+v", s)
+			}
+			return what
+		})
+		if !errors.Is(err, what) || opened != 1 {
+			t.Errorf("%v, opened %d times", err, opened)
+		}
+		time.Sleep(10 * time.Second)
+		if got := counts(l.sheet.of("a/v")); got["bad maintenance"] != 10 || got["good"] < 20 || len(got) != 2 {
+			t.Errorf("%v", got)
+		}
+		if s := l.driver.Status(); !s.Open || !s.Devices[0].Online || opened != 2 {
+			t.Errorf("%+v, opened %d times", s, opened)
+		}
+		done := make(chan error)
+		go func() {
+			done <- l.driver.Lend(t.Context(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		}()
+		time.Sleep(time.Second)
+		l.stop() // ends use as well
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALineThatCannotBeOpenedIsLent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := startWith(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), func(context.Context) (gateway.Line, error) {
+			return nil, errors.New("no such port")
+		})
+		time.Sleep(10 * time.Second)
+		used := false
+		if err := l.driver.Lend(t.Context(), func(context.Context) error { used = true; return nil }); err != nil || !used {
+			t.Error(err, used)
+		}
+		time.Sleep(10 * time.Second)
+		l.stop()
+		if got := counts(l.sheet.of("a/v")); got["bad line"] < 18 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// TestAPersonsReadIsNeverAnsweredByALateReply reads by hand while polling times out.
+func TestAPersonsReadIsNeverAnsweredByALateReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		j := judged(in, 1)
+		in.Fault(simulate.Fault{Seed: 3, Late: 0.2, LateBy: 320 * time.Millisecond})
+		l := start(t, rtu(200*time.Millisecond, map[string]modbus.DeviceOptions{"a": judgedDevice(1, 2*time.Second)}), char9600, func(ctx context.Context, far io.ReadWriter) error {
+			return in.ServeRTU(ctx, far)
+		})
+		byHand := &sheet{}
+		for range 300 {
+			got, err := l.driver.Read(t.Context(), "a", "t3")
+			if err != nil {
+				t.Fatal(err)
+			}
+			byHand.Append([]gateway.Reading{got[0].Reading}, nil)
+		}
+		l.stop()
+		synctest.Wait()
+		j.examine(l.sheet, "a", 1)
+		j.examine(byHand, "a", 1)
+		if len(j.wrong) > 0 || j.good < 300 {
+			t.Errorf("%d good, %d bad, wrong %v", j.good, j.bad, j.wrong)
+		}
+	})
+}
