@@ -178,7 +178,7 @@ func (p Profile) check() error {
 // it describes, and says what differs from what the exchange expects.
 func (p Profile) Play(name string, device DeviceOptions) error {
 	x := p.Exchanges[name]
-	request, reply, err := x.bytes(p.Head.Protocol)
+	request, reply, err := p.Bytes(name)
 	if err != nil {
 		return err
 	}
@@ -202,8 +202,9 @@ func (p Profile) Play(name string, device DeviceOptions) error {
 	return errors.Join(wrong...)
 }
 
-// bytes returns what went over the line.
-func (x Exchange) bytes(protocol string) (request, reply []byte, err error) {
+// Bytes returns what went over the line in an exchange.
+func (p Profile) Bytes(name string) (request, reply []byte, err error) {
+	x, protocol := p.Exchanges[name], p.Head.Protocol
 	if x.Hex.Reply != "" {
 		request, err1 := hex.DecodeString(strings.ReplaceAll(x.Hex.Request, " ", ""))
 		reply, err2 := hex.DecodeString(strings.ReplaceAll(x.Hex.Reply, " ", ""))

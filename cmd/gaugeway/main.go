@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRun(), newDemo(), newCheck(), newStatus(), newBroker(),
 		newReceive(), newDecode(), newPasswd(), newVersion(),
-		newRead(), newTrace(), newHold(), newPlan(),
+		newRead(), newTrace(), newHold(), newPlan(), newProfile(), newSimulate(), newScan(),
 	)
 	for _, c := range laterCommands {
 		root.AddCommand(notYet(c.use, c.does))
@@ -90,9 +90,6 @@ func newRoot() *cobra.Command {
 var laterCommands = []struct{ use, does string }{
 	{"init", "write a first configuration"},
 	{"ports", "list the serial ports"},
-	{"scan", "find instruments on a line"},
-	{"profile", "list, show, make and test device profiles"},
-	{"simulate", "play instruments"},
 	{"reload", "make a running gateway read its configuration again"},
 	{"buffer", "look into a buffer"},
 }

@@ -40,7 +40,11 @@ func newPlan() *cobra.Command {
 		}
 		var plans []gateway.LinePlan
 		for _, name := range sortedKeys(c.Lines) {
-			plans = append(plans, drivers.Plan(c.ForDriver(name)))
+			p, err := drivers.Plan(c.ForDriver(name))
+			if err != nil {
+				return err
+			}
+			plans = append(plans, p)
 		}
 		if *asJSON {
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(newPlanJSON(c, plans))

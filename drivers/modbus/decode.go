@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -23,6 +24,22 @@ type Location struct {
 func Locate(d DeviceOptions, t TagOptions) Location {
 	p, _ := place(d, t)
 	return Location{p.function, p.address, p.layout}
+}
+
+// NoValue returns the bits with which an instrument says that it has no value:
+// the first of bad_values, or NaN; 0 where there is no way to say it.
+func NoValue(l wire.Layout, t TagOptions) uint64 {
+	bad, _ := sentinels(l.Type, t.BadValues)
+	switch {
+	case len(bad) > 0 && bad[0].by == byBits:
+		return bad[0].bits
+	case l.Type.Name == "float32":
+		return uint64(math.Float32bits(float32(math.NaN())))
+	case l.Type.Name == "float64":
+		return math.Float64bits(math.NaN())
+	default:
+		return 0
+	}
 }
 
 // Decode reads what the tags of a device make of a reply, without a line: both
@@ -87,7 +104,7 @@ func requestOf(d DeviceOptions, tags []*tag, request, reply []byte) (wire.Reques
 	}
 	var fit []wire.Request
 	var names []string
-	for _, b := range plan(d, tags) {
+	for _, b := range plan(d, tags, nil) {
 		names = append(names, fmt.Sprintf("%s %d, %d bytes", b.request.Function, b.request.Address, wire.RTUReplySize(b.request)))
 		if wire.RTUReplySize(b.request) == len(reply) {
 			fit = append(fit, b.request)

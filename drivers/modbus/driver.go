@@ -88,13 +88,13 @@ func New(o Options) (*Driver, error) {
 	}
 	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
-		d.add(name, o.Devices[name])
+		d.add(name, o.Devices[name], o.Asked)
 	}
 	return d, nil
 }
 
-func (d *Driver) add(name string, o DeviceOptions) {
-	id := o.unit()
+func (d *Driver) add(name string, o DeviceOptions, asked bool) {
+	id := o.Unit()
 	if d.units[id] == nil {
 		d.units[id] = &unit{id: id}
 	}
@@ -115,6 +115,9 @@ func (d *Driver) add(name string, o DeviceOptions) {
 		d.tags = append(d.tags, t.tag)
 	}
 	d.lonely = !slices.ContainsFunc(d.devices, func(other *device) bool { return other.unit != dev.unit })
+	if asked {
+		return
+	}
 	groups := group(o, names, tags)
 	for _, interval := range slices.Sorted(maps.Keys(groups)) {
 		d.sweeps = append(d.sweeps, newSweep(dev, o, interval, groups[interval]))

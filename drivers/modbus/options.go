@@ -19,8 +19,8 @@ type Options struct {
 	Protocol string // RTU or TCP
 	LineOptions
 	Devices map[string]DeviceOptions // by name
-	Writes  bool
-	Asked   bool
+	Writes  bool                     // whether anything may ever be written
+	Asked   bool                     // whether nothing is read but what Read is asked for
 
 	Now func() gateway.Stamp // when a reply came; required
 	Log *slog.Logger         // nil for none
@@ -85,7 +85,8 @@ func (o LineOptions) retries() int {
 	return *o.Retries
 }
 
-func (o DeviceOptions) unit() byte {
+// Unit returns the number that the instrument is set to.
+func (o DeviceOptions) Unit() byte {
 	if o.SlaveID != nil {
 		return byte(*o.SlaveID)
 	}

@@ -23,7 +23,7 @@ func (o Options) Validate() gateway.Faults {
 			below.Add("", "%v", err)
 		}
 		// Serial line, 2.2: 0 is a broadcast, which nobody answers; 248 to 255 are reserved.
-		if unit := d.unit(); o.Protocol == RTU && (d.SlaveID != nil || d.UnitID != nil) && (unit < 1 || unit > 247) {
+		if unit := d.Unit(); o.Protocol == RTU && (d.SlaveID != nil || d.UnitID != nil) && (unit < 1 || unit > 247) {
 			below.Add("slave_id", "%d is not possible on a serial line; use 1 to 247", unit)
 		}
 		f.Under("device."+name, below)

@@ -120,8 +120,6 @@ func ask(ctx context.Context, line Asker, id byte) (says string, err error) {
 	switch {
 	case err == nil:
 		return "holding 0 can be read", nil
-	case exception == wire.GatewayPath || exception == wire.GatewayNoResponse:
-		return "", modbus.ErrNoAnswer
 	case errors.As(err, &exception):
 		if exception == wire.GatewayPath || exception == wire.GatewayNoResponse {
 			return "", modbus.ErrNoAnswer // a gateway answered that there is none

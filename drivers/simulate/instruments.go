@@ -23,6 +23,7 @@ type Instruments struct {
 	rng      *rand.Rand
 	counters Counters
 	observe  func(Event)
+	script   []exchange // of a text instrument
 }
 
 // Event is one answered, or deliberately not answered, request.

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -19,8 +20,10 @@ type Part struct {
 	Text    string // of a string, instead of a Signal
 }
 
-// Play has the registers show these values as they are at the moment of each request.
+// Play has the registers show these values as they are at the moment of each
+// request. What lies between two values can be read as well, as with most instruments.
 func (u *Unit) Play(parts []Part) {
+	u.fill(parts)
 	flags := make(map[place][]Part)
 	for _, p := range parts {
 		switch {
@@ -37,6 +40,26 @@ func (u *Unit) Play(parts []Part) {
 	}
 	for at, parts := range flags {
 		u.SetComputed(at.table, int(at.address), 1, func(c Call, words []uint16) { words[0] = bitsAt(parts, c.At) })
+	}
+}
+
+// maxFill is the widest hole between values that is filled with zeros.
+const maxFill = 16
+
+func (u *Unit) fill(parts []Part) {
+	ends := make(map[wire.Function][]int) // of values, in order
+	for _, p := range parts {
+		for i := range p.Layout.Registers() {
+			ends[p.Table] = append(ends[p.Table], p.Address+i)
+		}
+	}
+	for table, taken := range ends {
+		slices.Sort(taken)
+		for i, at := range taken[1:] {
+			if gap := at - taken[i] - 1; gap > 0 && gap <= maxFill {
+				u.SetWords(table, taken[i]+1, make([]uint16, gap)...)
+			}
+		}
 	}
 }
 
