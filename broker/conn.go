@@ -191,7 +191,7 @@ func (c *conn) greet() error {
 	for {
 		buf := c.in.unread()
 		if len(buf) > 0 && buf[0] != typeConnect<<4 { // [MQTT-3.1.0-1]
-			return violation("the first packet is not a CONNECT")
+			return violated("the first packet is not a CONNECT")
 		}
 		head, total, err := frame(buf, c.b.limits.connectBytes)
 		if err != nil {

@@ -62,7 +62,7 @@ func parseConnect(body []byte) (connect, error) {
 	r := cursor{buf: body}
 	name, level := r.text(), r.byte()
 	if r.bad {
-		return connect{}, violation("CONNECT is cut short")
+		return connect{}, violated("CONNECT is cut short")
 	}
 	if err := checkProtocol(name, level); err != nil {
 		return connect{}, err
@@ -88,7 +88,7 @@ func parseConnect(body []byte) (connect, error) {
 		c.password = r.bytes()
 	}
 	if r.bad || len(r.buf) != 0 {
-		return connect{}, violation("CONNECT whose fields do not fit its flags")
+		return connect{}, violated("CONNECT whose fields do not fit its flags")
 	}
 	return c, c.check()
 }
@@ -102,7 +102,7 @@ func checkProtocol(name string, level byte) error {
 	case name == "MQTT", name == "MQIsdp": // [MQTT-3.1.2-2]
 		return refusal{refusedLevel, "a protocol level that is not in this version; use MQTT 3.1.1"}
 	default: // [MQTT-3.1.2-1]
-		return violation("the first packet is not a CONNECT of MQTT")
+		return violated("the first packet is not a CONNECT of MQTT")
 	}
 }
 
@@ -110,13 +110,13 @@ func checkConnectFlags(flags byte) error {
 	willQoS := flags >> 3 & 3
 	switch {
 	case flags&connectReserved != 0: // [MQTT-3.1.2-3]
-		return violation("CONNECT with its reserved flag set")
+		return violated("CONNECT with its reserved flag set")
 	case flags&connectWill == 0 && (willQoS != 0 || flags&connectWillRetain != 0): // [MQTT-3.1.2-13], [MQTT-3.1.2-15]
-		return violation("CONNECT with will flags and no will")
+		return violated("CONNECT with will flags and no will")
 	case willQoS == 3: // [MQTT-3.1.2-14]
-		return violation("CONNECT with a will of QoS 3")
+		return violated("CONNECT with a will of QoS 3")
 	case flags&connectUser == 0 && flags&connectPassword != 0: // [MQTT-3.1.2-22]
-		return violation("CONNECT with a password and no user name")
+		return violated("CONNECT with a password and no user name")
 	}
 	return nil
 }

@@ -210,7 +210,7 @@ func (c *conn) acknowledged(kind byte, id uint16) error {
 		it.m = nil // [MQTT-4.3.3-1] keeps the identifier, not the message
 		c.answer(typePubrel, id)
 	default:
-		return violation(fmt.Sprintf("packet type %d for message %d of QoS %d", kind, id, it.qos))
+		return violated("packet type %d for message %d of QoS %d", kind, id, it.qos)
 	}
 	return nil
 }

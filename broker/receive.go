@@ -26,7 +26,7 @@ func (c *conn) handle(p *packet) error {
 	case typeDisconnect:
 		return errDisconnect
 	default: // a second CONNECT ([MQTT-3.1.0-2])
-		return violation("a second CONNECT")
+		return violated("a second CONNECT")
 	}
 }
 

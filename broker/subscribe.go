@@ -78,7 +78,7 @@ func filters(body []byte, withQoS bool) ([]asked, error) {
 			a.qos = r.byte()
 		}
 		if r.bad {
-			return nil, violation("a filter is cut short or is no UTF-8")
+			return nil, violated("a filter is cut short or is no UTF-8")
 		}
 		if err := gateway.ValidFilter(a.filter); err != nil {
 			return nil, violated("filter %q %v", a.filter, err)
