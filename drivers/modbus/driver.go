@@ -40,6 +40,8 @@ type Driver struct {
 	lastErr   string // why the line is down, as it was logged
 	backoff   time.Duration
 
+	writes    bool
+	writing   chan struct{} // held while a person writes
 	inquiries chan *inquiry // from errands
 	loans     chan *loan
 	waiting   []*inquiry // for their turn
@@ -81,7 +83,10 @@ func New(o Options) (*Driver, error) {
 	d := &Driver{
 		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
 		log:       slog.New(slog.DiscardHandler),
-		inquiries: make(chan *inquiry), loans: make(chan *loan),
+		writes:    o.Writes,
+		writing:   make(chan struct{}, 1),
+		inquiries: make(chan *inquiry),
+		loans:     make(chan *loan),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
@@ -89,6 +94,9 @@ func New(o Options) (*Driver, error) {
 	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name])
+	}
+	if o.Asked {
+		d.sweeps = nil
 	}
 	return d, nil
 }

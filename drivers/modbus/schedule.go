@@ -88,7 +88,7 @@ func (d *Driver) choose(now time.Time) *sweep {
 			if urgent == nil || s.deadline.Before(urgent.deadline) {
 				urgent = s
 			}
-		case u.dead() && now.Before(d.budgetAt): // their share is used up
+		case u.dead() && now.Before(d.budgetAt) && d.anyAlive(): // their share is used up
 		case silent == nil || u.triedAt.Before(silent.unit.triedAt):
 			silent = s
 		}
