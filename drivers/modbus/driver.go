@@ -45,6 +45,7 @@ type Driver struct {
 	inquiries chan *inquiry // from errands
 	loans     chan *loan
 	waiting   []*inquiry // for their turn
+	tap       *tap       // on the open line
 	asked     bool       // the last transaction was of an inquiry
 	lent      bool
 

@@ -168,9 +168,11 @@ func (d *Driver) inquire(ctx context.Context, x engine, q *inquiry) error {
 func (d *Driver) inquireOnce(ctx context.Context, x engine, u *unit, r wire.Request) (result, []byte, error) {
 	sent := time.Now()
 	u.triedAt = sent
+	d.tap.start()
 	data, at, err := x.exchange(ctx, u.id, r, d.timeout)
 	d.count(sent, at, err)
 	res := result{stamp: d.now(), took: at.Sub(sent), err: err}
+	res.sent, res.got = d.tap.stop()
 	switch {
 	case ctx.Err() != nil:
 		return res, nil, ctx.Err()
