@@ -35,6 +35,9 @@ type Driver struct {
 	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
 	budgetAt time.Time     // from then on dead units have not had their share of the line
 
+	crowdedUntil time.Time     // until then the line is too slow for all that is asked
+	served       time.Duration // when, in line time, the unit was due that was served last
+
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open
 	lastErr   string // why the line is down, as it was logged

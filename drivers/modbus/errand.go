@@ -156,7 +156,7 @@ func (d *Driver) inquire(ctx context.Context, x engine, q *inquiry) error {
 	}
 	res, data, err := d.inquireOnce(ctx, x, u, q.request)
 	res.tried = true
-	if err != nil {
+	if err != nil && !isMiss(res.err) {
 		res.err = fmt.Errorf("%w: line %s: %w", ErrLineDown, d.line, err)
 	}
 	res.data = slices.Clone(data)

@@ -102,6 +102,7 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 	s.unit.triedAt = sent
 	data, at, err := x.exchange(ctx, s.unit.id, r, d.patience(s.unit))
 	d.count(sent, at, err)
+	d.serve(s.unit, at.Sub(sent))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

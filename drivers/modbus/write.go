@@ -93,19 +93,20 @@ func (d *Driver) writeBits(ctx context.Context, dev *device, t *tag, bits uint64
 func (d *Driver) readBack(ctx context.Context, dev *device, t *tag, bits uint64, a gateway.Answer, why error) (gateway.Answer, error) {
 	b := newBlock([]*tag{t})
 	res, err := d.askAgain(ctx, dev.unit, b.request)
-	if err == nil {
-		err = res.err
+	if err != nil {
+		res.err = err
 	}
 	a.Reading = res.answer(t, b.request).Reading
-	switch {
+	switch err := res.err; {
 	case err != nil:
-		a.Reading.Fail(reasonOf(err))
 		if why != nil {
 			return a, fmt.Errorf("%w: %w, and it cannot be read back: %w", ErrUnknownOutcome, why, err)
 		}
 		return a, fmt.Errorf("%w: the instrument took it, but it cannot be read back: %w", ErrUnknownOutcome, err)
 	case t.bitsIn(res.data) == bits:
 		return a, nil
+	case errors.Is(why, wire.Acknowledge):
+		return a, fmt.Errorf("%w: the instrument took it, to do it later, and it reads back as %s now", ErrUnknownOutcome, a.Reading.Value)
 	case why != nil:
 		return a, fmt.Errorf("%w: %w, and it reads back as %s", ErrNoEffect, why, a.Reading.Value)
 	default:

@@ -253,12 +253,14 @@ func TestAWriteIsNeverSentTwice(t *testing.T) {
 		{"refused", func(p *plc) { p.refuse[6] = wire.IllegalAddress }, "word", modbus.ErrRefused},
 		{"busy", func(p *plc) { p.refuse[6] = wire.DeviceBusy }, "word", modbus.ErrRefused},
 		{"taken, done later", func(p *plc) { p.refuse[6] = wire.Acknowledge; p.regs[10] = 77 }, "word", nil},
+		{"taken, not done yet", func(p *plc) { p.refuse[6] = wire.Acknowledge }, "word", modbus.ErrUnknownOutcome},
+		{"a coil, no answer, and none to what asks", func(p *plc) { p.deaf = true; p.refuse[1] = wire.DeviceFailure }, "coil", modbus.ErrUnknownOutcome},
 		{"no mask write", func(p *plc) { p.refuse[22] = wire.IllegalFunction }, "bit", modbus.ErrRefused},
 		{"no answer, and none to what asks", func(p *plc) { p.deaf = true; p.refuse[3] = wire.DeviceFailure }, "word", modbus.ErrUnknownOutcome},
 	} {
 		p := newPLC()
 		value := gateway.Int(77)
-		if c.tag == "bit" {
+		if c.tag != "word" {
 			value = gateway.Bool(true)
 		}
 		onPLC(t, p, writable(t), func(t *testing.T, d *modbus.Driver) {
