@@ -54,7 +54,7 @@ func (s *sweep) respect() {
 		if len(b.tags) < 2 || !crossesAny(s.device.holes, b.request.Function, b.start(), b.end()) {
 			continue
 		}
-		parts := plan(s.device.options, b.tags, s.device.holes)
+		parts := plan(s.device.options, b.tags, s.device.holes...)
 		s.blocks = slices.Replace(s.blocks, i, i+1, parts...)
 		i += len(parts) - 1
 	}

@@ -25,7 +25,7 @@ const bitsPerRegister = 16
 
 // plan merges tags of one device and interval into as few requests as its
 // options and the holes that it is known to have allow.
-func plan(d DeviceOptions, tags []*tag, known []hole) []block {
+func plan(d DeviceOptions, tags []*tag, known ...hole) []block {
 	tags = slices.Clone(tags)
 	slices.SortStableFunc(tags, func(a, b *tag) int {
 		return cmp.Or(cmp.Compare(a.function, b.function), cmp.Compare(a.address, b.address), cmp.Compare(a.tag.Name, b.tag.Name))

@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -101,6 +102,7 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 	s.unit.triedAt = sent
 	data, at, err := x.exchange(ctx, s.unit.id, r, d.patience(s.unit))
 	d.count(sent, at, err)
+	d.serve(s.unit, at.Sub(sent))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -260,9 +262,15 @@ func (d *Driver) silent(x engine, u *unit, r wire.Request, why error, sent, now 
 	if u.hopeless() {
 		d.forceAt = now.Add(deadShare * cost)
 	}
-	if u.dead() {
+	if u.fails > offlineAfter && d.anyAlive() {
 		d.spend(cost, now)
 	}
+}
+
+// anyAlive reports whether there is anybody whom tries to reach dead units could
+// cost anything.
+func (d *Driver) anyAlive() bool {
+	return slices.ContainsFunc(d.sweeps, func(s *sweep) bool { return !s.unit.hopeless() })
 }
 
 // spend takes a try to reach a dead unit from what these may cost. Three long

@@ -30,7 +30,7 @@ func (d *Driver) Read(ctx context.Context, device, name string) ([]gateway.Answe
 		tags = []*tag{t}
 	}
 	var answers []gateway.Answer
-	for _, b := range plan(dev.options, tags, nil) {
+	for _, b := range plan(dev.options, tags) {
 		more, err := d.readBlock(ctx, dev, b)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", device, err)

@@ -55,6 +55,8 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 }
 
 func (d *Driver) engine(l gateway.Line) engine {
+	d.tap = &tap{Line: l}
+	l = d.tap
 	var x engine
 	if d.protocol == TCP {
 		x = newMBAP(l, d)

@@ -138,6 +138,32 @@ func TestAllOfThemComeBack(t *testing.T) {
 	})
 }
 
+func TestAGreedyOneGetsWhatTheOthersLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		devices := make(map[string]modbus.DeviceOptions)
+		for i := range 6 {
+			in.Unit(byte(1+i)).SetWords(wire.ReadHoldingRegisters, 0, 1)
+			devices[fmt.Sprintf("d%d", i)] = oneTag(1+i, time.Second)
+		}
+		devices["d0"] = oneTag(1, 10*time.Millisecond) // one answer takes 20
+		l := start(t, rtu(0, devices), char9600, slow(in))
+		time.Sleep(130 * time.Second)
+		status := l.driver.Status()
+		l.stop()
+		for i := 1; i < 6; i++ {
+			if n := between(l.sheet, fmt.Sprintf("d%d/v", i), 10, 130); n < 119 || status.Devices[i].Missed > 2 {
+				t.Errorf("d%d: %d good readings of 120, %d missed, beside one that asks for more than there is", i, n, status.Devices[i].Missed)
+			}
+		}
+		greedy := between(l.sheet, "d0/v", 10, 130)
+		t.Logf("the greedy one got %d of 12000, and missed %d", greedy, status.Devices[0].Missed)
+		if greedy < 4500 || status.Devices[0].Missed < 6000 {
+			t.Errorf("the greedy one got %d of 12000, and missed %d; want what is left", greedy, status.Devices[0].Missed)
+		}
+	})
+}
+
 func online(d *modbus.Driver) (n int) {
 	for _, s := range d.Status().Devices {
 		if s.Online {

@@ -30,7 +30,7 @@ type sweep struct {
 }
 
 func newSweep(dev *device, o DeviceOptions, interval time.Duration, tags []*tag) *sweep {
-	s := &sweep{device: dev, unit: dev.unit, interval: interval, plan: plan(o, tags, nil)}
+	s := &sweep{device: dev, unit: dev.unit, interval: interval, plan: plan(o, tags)}
 	s.replan()
 	s.readings = make([]gateway.Reading, len(tags))
 	for i, t := range tags {

@@ -30,6 +30,9 @@ const (
 	slowestTimes   = 4
 	shortestWaitIn = 4
 
+	// crowded is how long a line that was too slow once is shared out evenly.
+	crowded = time.Minute
+
 	// A busy unit is asked again after firstRest, then twice that, up to lastRest.
 	firstRest = 100 * time.Millisecond
 	lastRest  = 2 * time.Second
@@ -58,6 +61,7 @@ type unit struct {
 	lostAt       time.Time     // when the request was sent whose answer is missing; zero if none is
 	slowest      time.Duration // answer ever seen
 	avoid        int           // size of the missing answer; the next request should have another
+	turn         time.Duration // when, in line time, it is due on a crowded line
 }
 
 // hopeless reports whether the unit waits for those that answer.
