@@ -21,6 +21,7 @@ type Driver struct {
 	protocol string
 	timeout  time.Duration
 	retries  int
+	options  engineOptions
 	now      func() gateway.Stamp
 	log      *slog.Logger
 
@@ -29,6 +30,8 @@ type Driver struct {
 	units   [256]*unit
 	sweeps  []*sweep
 	publish gateway.Sink
+
+	connectDelay time.Duration
 
 	lonely   bool          // there is one unit on the line
 	wire     time.Duration // of the longest request and its answer
@@ -51,6 +54,8 @@ type Driver struct {
 	tap       *tap       // on the open line
 	asked     bool       // the last transaction was of an inquiry
 	lent      bool
+
+	traces traces
 
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
@@ -86,11 +91,14 @@ func New(o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
-		log:       slog.New(slog.DiscardHandler),
-		writes:    o.Writes,
-		writing:   make(chan struct{}, 1),
-		inquiries: make(chan *inquiry),
-		loans:     make(chan *loan),
+		log:     slog.New(slog.DiscardHandler),
+		options: o.engine(),
+
+		connectDelay: o.ConnectDelay,
+		writes:       o.Writes,
+		writing:      make(chan struct{}, 1),
+		inquiries:    make(chan *inquiry),
+		loans:        make(chan *loan),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
