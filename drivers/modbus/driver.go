@@ -60,7 +60,11 @@ type Driver struct {
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
 	busy   usage
+	port   uart // nil while there is none that counts
 }
+
+// uart is a line whose hardware counts errors.
+type uart interface{ UART() gateway.UARTErrors }
 
 // startingReason is why nothing is known yet.
 const startingReason = "starting"

@@ -59,7 +59,16 @@ func (d *Driver) work(ctx context.Context, l gateway.Line) error {
 	if !gateway.Sleep(ctx, d.connectDelay) {
 		return ctx.Err()
 	}
+	d.hasPort(l)
+	defer d.hasPort(nil)
 	return d.poll(ctx, d.engine(l))
+}
+
+// hasPort notes the line that is open, nil for none, for what Status asks it.
+func (d *Driver) hasPort(l gateway.Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.port, _ = l.(uart)
 }
 
 func (d *Driver) engine(l gateway.Line) engine {
