@@ -2,53 +2,21 @@ package modbus
 
 import (
 	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// traces hands frames to who looks at a line. It costs one atomic load where
-// nobody does.
-type traces struct {
-	watched atomic.Bool
-
-	mu      sync.Mutex
-	viewers []*func(gateway.Frame)
-}
-
 // Trace has f called with every frame until stop is called: what was sent, and
 // what came, whole frames where it is frames. f must not block, and must not
 // keep the frame's Bytes. It is safe for concurrent use.
-func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) {
-	t := &d.traces
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.viewers = append(t.viewers, &f)
-	t.watched.Store(true)
-	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.viewers = slices.DeleteFunc(t.viewers, func(v *func(gateway.Frame)) bool { return v == &f })
-		t.watched.Store(len(t.viewers) > 0)
-	}
-}
-
-func (t *traces) show(f gateway.Frame) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, view := range t.viewers {
-		(*view)(f)
-	}
-}
+func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) { return d.traces.Watch(f) }
 
 // viewer puts the bytes of a line together again as frames. It belongs to one
 // open line and its goroutine.
 type viewer struct {
-	traces   *traces
+	traces   *gateway.Traces
 	protocol Protocol
 	got      []byte // since the last request, and not shown yet
 	last     time.Time
@@ -56,17 +24,17 @@ type viewer struct {
 
 // sent shows a request, and before it what came and was no frame.
 func (v *viewer) sent(p []byte) {
-	if !v.traces.watched.Load() {
+	if !v.traces.Watched() {
 		v.got = v.got[:0]
 		return
 	}
 	v.flush()
-	v.traces.show(gateway.Frame{At: time.Now(), Sent: true, Bytes: p, Text: v.protocol.describe(p, true)})
+	v.traces.Show(gateway.Frame{At: time.Now(), Sent: true, Bytes: p, Text: v.protocol.describe(p, true)})
 }
 
 // came takes what was read, and shows it as soon as it is a frame.
 func (v *viewer) came(p []byte) {
-	if !v.traces.watched.Load() {
+	if !v.traces.Watched() {
 		return
 	}
 	v.got, v.last = append(v.got, p...), time.Now()
@@ -75,7 +43,7 @@ func (v *viewer) came(p []byte) {
 		if n == 0 {
 			break
 		}
-		v.traces.show(gateway.Frame{At: v.last, Bytes: v.got[:n], Text: v.protocol.describe(v.got[:n], false)})
+		v.traces.Show(gateway.Frame{At: v.last, Bytes: v.got[:n], Text: v.protocol.describe(v.got[:n], false)})
 		v.got = v.got[:copy(v.got, v.got[n:])]
 	}
 	if len(v.got) > maxGot {
@@ -85,7 +53,7 @@ func (v *viewer) came(p []byte) {
 
 func (v *viewer) flush() {
 	if len(v.got) > 0 {
-		v.traces.show(gateway.Frame{At: v.last, Bytes: v.got, Text: fmt.Sprintf("%d bytes that are no frame", len(v.got))})
+		v.traces.Show(gateway.Frame{At: v.last, Bytes: v.got, Text: fmt.Sprintf("%d bytes that are no frame", len(v.got))})
 		v.got = v.got[:0]
 	}
 }
