@@ -38,6 +38,7 @@ type Driver struct {
 	crowdedUntil time.Time     // until then the line is too slow for all that is asked
 	served       time.Duration // when, in line time, the unit was due that was served last
 
+	known     bool   // nobody else has asked anything on the line of late
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open
 	lastErr   string // why the line is down, as it was logged

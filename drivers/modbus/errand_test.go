@@ -150,7 +150,7 @@ func TestALineIsLent(t *testing.T) {
 			t.Errorf("%v, opened %d times", err, opened)
 		}
 		time.Sleep(10 * time.Second)
-		if got := counts(l.sheet.of("a/v")); got["bad maintenance"] != 10 || got["good"] < 20 || len(got) != 2 {
+		if got := counts(l.sheet.of("a/v")); got["bad maintenance"] < 10 || got["bad maintenance"] > 11 || got["good"] < 19 || len(got) != 2 {
 			t.Errorf("%v", got)
 		}
 		if s := l.driver.Status(); !s.Open || !s.Devices[0].Online || opened != 2 {

@@ -265,3 +265,34 @@ func (c faultCase) readings(s *sheet, during, ended time.Duration) (good, bad in
 	}
 	return good, bad, last
 }
+
+// kept is a line that stays as it is when a program ends.
+type kept struct{ gateway.Line }
+
+func (kept) Close() error { return nil }
+
+func TestAnAnswerToTheProgramBeforeIsNotTakenForOurs(t *testing.T) {
+	for seed := range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			in := simulate.NewInstruments()
+			j := judged(in, 1)
+			in.Fault(simulate.Fault{Late: 0.3, LateBy: 380 * time.Millisecond, Seed: uint64(seed)})
+			line, far := newWire(char9600)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() { _ = in.ServeRTU(ctx, far) }()
+			for range 30 { // killed and started anew
+				l := startWith(t, rtu(faultTimeout, map[string]modbus.DeviceOptions{"a": judgedDevice(1, 300*time.Millisecond)}), func(context.Context) (gateway.Line, error) {
+					return kept{line}, nil
+				})
+				time.Sleep(700 * time.Millisecond)
+				l.stop()
+				j.examine(l.sheet, "a", 1)
+			}
+			cancel()
+			_ = line.Close()
+			if len(j.wrong) > 0 || j.good == 0 {
+				t.Errorf("good %d, wrong %v", j.good, j.wrong)
+			}
+		})
+	}
+}

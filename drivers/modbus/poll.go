@@ -108,6 +108,7 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 	}
 	switch {
 	case isLineError(err):
+		d.owe(x, s.unit, r, sent, at)
 		return err
 	case isMiss(err) || viaGateway(err):
 		d.missed(x, s, b, r, err, sent, at)
@@ -252,11 +253,7 @@ func (d *Driver) silent(x engine, u *unit, r wire.Request, why error, sent, now 
 	if viaGateway(why) {
 		d.prove()
 	} else {
-		quarantine, due := x.quarantine(u.slowest), sent.Add(x.wireTime(r)+d.timeout)
-		if quarantine == 0 || due.Before(now) {
-			due = now
-		}
-		u.owe(sent, due, quarantine, x.replySize(r))
+		d.owe(x, u, r, sent, now)
 	}
 	cost := now.Sub(sent)
 	if u.hopeless() {
@@ -271,6 +268,15 @@ func (d *Driver) silent(x engine, u *unit, r wire.Request, why error, sent, now 
 // cost anything.
 func (d *Driver) anyAlive() bool {
 	return slices.ContainsFunc(d.sweeps, func(s *sweep) bool { return !s.unit.hopeless() })
+}
+
+// owe leaves a unit alone while the answer to a request may still come.
+func (d *Driver) owe(x engine, u *unit, r wire.Request, sent, now time.Time) {
+	quarantine, due := x.quarantine(u.slowest), sent.Add(x.wireTime(r)+d.timeout)
+	if quarantine == 0 || due.Before(now) {
+		due = now
+	}
+	u.owe(sent, due, quarantine, x.replySize(r))
 }
 
 // spend takes a try to reach a dead unit from what these may cost. Three long
