@@ -31,6 +31,7 @@ type Driver struct {
 	publish gateway.Sink
 
 	lonely   bool          // there is one unit on the line
+	greeting time.Duration // what a unit may take for its first answer
 	wire     time.Duration // of the longest request and its answer
 	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
 	budgetAt time.Time     // from then on dead units have not had their share of the line
@@ -100,6 +101,7 @@ func New(o Options) (*Driver, error) {
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name])
 	}
+	d.greeting = greetingOf(len(d.devices))
 	if o.Asked {
 		d.sweeps = nil
 	}
