@@ -31,6 +31,7 @@ const (
 type Broker struct {
 	Now     func() gateway.Stamp // of messages of other clients; set before use
 	Version string               // told at $SYS/broker/version; set before use
+	Written func(Write)          // is told what clients want written to tags, and must not block; nil for nobody; set before use
 
 	site    string
 	own     ownTopics

@@ -165,8 +165,11 @@ func (u User) Validate(name string) gateway.Faults {
 type ownTopics struct {
 	prefix string // all topics that begin so
 	tags   string // and all that this filter matches
-	writes string // except those: where a tag is written, every client may publish
+	writes string // except those: where a tag is written
 }
+
+// writeSuffix follows the topic of a tag where it is written.
+const writeSuffix = "/set"
 
 func (o Options) ownTopics(site string) ownTopics {
 	if site == "" {
@@ -179,7 +182,7 @@ func (o Options) ownTopics(site string) ownTopics {
 		}
 	}
 	tag := strings.Join(template, "/")
-	return ownTopics{prefix: site + "/", tags: tag + "/#", writes: tag + "/set"}
+	return ownTopics{prefix: site + "/", tags: tag + "/#", writes: tag + writeSuffix}
 }
 
 // has reports whether only the gateway may publish on topic.

@@ -48,6 +48,7 @@ type packet struct {
 	body    []byte // of CONNECT, SUBSCRIBE and UNSUBSCRIBE: what follows the packet id; of PUBLISH: from the topic on
 }
 
+func (p *packet) dup() bool    { return p.flags&flagDup != 0 }
 func (p *packet) qos() byte    { return p.flags >> 1 & 3 }
 func (p *packet) retain() bool { return p.flags&flagRetain != 0 }
 

@@ -80,6 +80,9 @@ func (b *Broker) incoming(c *conn, m *message, retain bool, p *packet) error {
 	if why != "" {
 		b.quiet.warn(b.log, "publication is refused", logClient, c.id, logUser, c.account.String(), logTopic, m.topic, logWhy, why)
 	}
+	if why == "" && fresh {
+		b.write(c, m, p)
+	}
 	if !wanted || !fresh {
 		return nil
 	}

@@ -23,7 +23,7 @@ const segmentVersion = 1
 const (
 	colTag     = iota // place in the list of tags, as distance from the place after the last reading's
 	colTime           // milliseconds since the last reading
-	colQuality        // quality and reason
+	colQuality        // quality, reason and alarm, a byte each
 	colHead           // kind and sign of the value
 	colExp            // exponents of numbers
 	colBits           // numbers and bools, as difference from the tag's last value
@@ -39,6 +39,8 @@ const (
 	maxText            = 2 << 20  // of one reading; a longer one is refused
 	ownSegment         = 2 << 10  // a text this long does not share a segment
 )
+
+const maxQuality = 1<<24 - 1
 
 const negativeHead = 0x80 // in the head byte of gateway.Value's binary form
 
@@ -81,7 +83,7 @@ func (g *segment) add(tag int64, r *gateway.Reading) {
 	place := g.placeOf(tag)
 	g.put(colTag, uint64zigzag(int64(place-g.place-1)))
 	g.put(colTime, uint64zigzag(r.Stamp.At-g.last))
-	g.put(colQuality, uint64(r.Quality)|uint64(r.Reason)<<8)
+	g.put(colQuality, uint64(r.Quality)|uint64(r.Reason)<<8|uint64(r.Alarm)<<16)
 	g.addValue(place, r.Value)
 	g.place, g.last = place, r.Stamp.At
 	g.n++
@@ -266,8 +268,8 @@ func (d *decoder) next(r *gateway.Reading) error {
 	d.at += zigzagInt64(d.cols[colTime].uvarint())
 	quality := d.cols[colQuality].uvarint()
 	r.Tag, r.Stamp.At = d.tags[place], d.at
-	r.Quality, r.Reason = gateway.Quality(quality), gateway.Reason(quality>>8)
-	if d.cols[colTag].bad || d.cols[colTime].bad || d.cols[colQuality].bad || quality > math.MaxUint16 {
+	r.Quality, r.Reason, r.Alarm = gateway.Quality(quality), gateway.Reason(quality>>8), gateway.AlarmState(quality>>16)
+	if d.cols[colTag].bad || d.cols[colTime].bad || d.cols[colQuality].bad || quality > maxQuality {
 		return errSegment
 	}
 	return d.value(&r.Value)

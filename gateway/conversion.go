@@ -16,8 +16,7 @@ func NewConversion(o TagOptions) Conversion {
 	c.scaled = c.scale != One || !c.offset.IsZero()
 	if len(o.ValidRange) == 2 {
 		c.limits = &limits{
-			low: o.ValidRange[0], high: o.ValidRange[1],
-			lowF: o.ValidRange[0].Float64(), highF: o.ValidRange[1].Float64(),
+			low: newLimit(o.ValidRange[0]), high: newLimit(o.ValidRange[1]),
 			scaleF: c.scale.Float64(), shiftF: o.Offset.Float64(),
 		}
 	}
@@ -66,29 +65,62 @@ func (r *Reading) Fail(why Reason) {
 // limits is valid_range: exact, and as floats with the way from a raw number to
 // the scaled one, which decides all but the closest cases without exact arithmetic.
 type limits struct {
-	low, high      Decimal
-	lowF, highF    float64
+	low, high      limit
 	scaleF, shiftF float64
 }
+
+// doubt is well above the relative error of a product and a sum of float64.
+const doubt = 1e-12
 
 // contain reports whether the scaled value lies inside. Floats decide where
 // they can; within their own error of a limit, exact numbers do.
 func (l *limits) contain(raw, scaled Value) bool {
 	about := raw.Float64()*l.scaleF + l.shiftF
-	const doubt = 1e-12 // well above the error of a product and a sum of float64
-	margin := doubt * (math.Abs(about) + math.Abs(l.shiftF) + math.Abs(l.lowF) + math.Abs(l.highF))
+	margin := doubt * (math.Abs(about) + math.Abs(l.shiftF))
+	return l.low.compare(about, margin, scaled) >= 0 && l.high.compare(about, margin, scaled) <= 0
+}
+
+// limit is a number that values are compared with.
+type limit struct {
+	exact Decimal
+	f     float64
+}
+
+func newLimit(d Decimal) limit { return limit{exact: d, f: d.Float64()} }
+
+// cmp returns -1, 0 or 1 as the number v, as it is printed, is less than, equal
+// to or greater than the limit: 96.1 of a float32 is 96.1, whatever its bits.
+func (l limit) cmp(v Value) int {
+	f := v.Float64()
+	return l.compare(f, doubt*math.Abs(f), v)
+}
+
+// compare compares v, of which it is known that it is about so much.
+func (l limit) compare(about, margin float64, v Value) int {
+	if v.kind == KindFloat32 {
+		margin += math.Abs(about) * 1e-6 // its printed form may be so far from its bits
+	}
+	margin += doubt * math.Abs(l.f)
 	switch {
-	case about > l.lowF+margin && about < l.highF-margin:
-		return true
-	case about < l.lowF-margin || about > l.highF+margin:
-		return false
+	case about > l.f+margin:
+		return 1
+	case about < l.f-margin:
+		return -1
+	case v.kind == KindBool: // 0 or 1
+		return Decimal{coef: v.bits}.Cmp(l.exact)
 	}
-	exact, err := ParseDecimal(scaled.String())
-	if err != nil { // more digits than a decimal keeps
-		f := scaled.Float64()
-		return f >= l.lowF && f <= l.highF
+	exact, err := ParseDecimal(v.String())
+	if err == nil {
+		return exact.Cmp(l.exact)
 	}
-	return exact.Cmp(l.low) >= 0 && exact.Cmp(l.high) <= 0
+	switch f := v.Float64(); { // more digits than a decimal keeps
+	case f > l.f:
+		return 1
+	case f < l.f:
+		return -1
+	default:
+		return 0
+	}
 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }

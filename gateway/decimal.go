@@ -64,8 +64,22 @@ func ParseDecimal(s string) (Decimal, error) {
 // IsZero reports whether d is 0.
 func (d Decimal) IsZero() bool { return d.coef == 0 }
 
+// exactPowers are the powers of ten that a float64 holds exactly.
+var exactPowers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
 // Float64 returns the float64 nearest to d.
 func (d Decimal) Float64() float64 {
+	// A quotient or product of two exact numbers is rounded once, so it is the nearest.
+	if e := max(d.exp, -d.exp); d.coef < 1<<53 && int(e) < len(exactPowers) {
+		f := float64(d.coef)
+		if d.neg {
+			f = -f
+		}
+		if d.exp < 0 {
+			return f / exactPowers[e]
+		}
+		return f * exactPowers[e]
+	}
 	f, _ := strconv.ParseFloat(d.scientific(), 64)
 	return f
 }

@@ -118,6 +118,7 @@ type Reading struct {
 	Quality Quality
 	Reason  Reason
 	Class   Class
+	Alarm   AlarmState // of a reading of class alarm: what the tag's alarm became with it
 }
 
 // Epoch names one life of a buffer; it is random, so no two are ever the same.

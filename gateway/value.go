@@ -94,6 +94,19 @@ func (v Value) Decimal() Decimal {
 	return Decimal{neg: v.neg, coef: v.bits, exp: v.exp}
 }
 
+// decimal returns an exact number, and false for what is none or is too long.
+func (v Value) decimal() (Decimal, bool) {
+	switch v.kind {
+	case KindNumber:
+		return v.Decimal().trim(), true
+	case KindDigits:
+		d, err := ParseDecimal(v.text)
+		return d, err == nil
+	default:
+		return Decimal{}, false
+	}
+}
+
 // Float64 returns the float64 nearest to a number, 0 or 1 for a bool, and NaN
 // for what is no number. It is for limits and pictures, never for what is sent.
 func (v Value) Float64() float64 {

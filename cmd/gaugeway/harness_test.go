@@ -419,7 +419,7 @@ func (b *box) restart() {
 func (b *box) status() (status.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return status.Ask(ctx, b.socket())
+	return status.Client{Path: b.socket()}.Snapshot(ctx)
 }
 
 // onSite returns the first n messages of the on-box broker on a filter, by topic.

@@ -78,6 +78,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRun(), newDemo(), newCheck(), newStatus(), newBroker(),
 		newReceive(), newDecode(), newPasswd(), newVersion(),
+		newRead(), newTrace(), newHold(), newPlan(), newProfile(), newSimulate(), newScan(), newPorts(),
 	)
 	for _, c := range laterCommands {
 		root.AddCommand(notYet(c.use, c.does))
@@ -88,15 +89,7 @@ func newRoot() *cobra.Command {
 // laterCommands are promised and not in this version; they say so.
 var laterCommands = []struct{ use, does string }{
 	{"init", "write a first configuration"},
-	{"ports", "list the serial ports"},
-	{"scan", "find instruments on a line"},
-	{"read", "read an instrument once"},
-	{"trace", "show the frames on a line"},
-	{"profile", "list, show, make and test device profiles"},
-	{"plan", "tell what a configuration will cost"},
-	{"simulate", "play instruments"},
 	{"reload", "make a running gateway read its configuration again"},
-	{"hold", "mark a device as under maintenance"},
 	{"buffer", "look into a buffer"},
 }
 

@@ -62,6 +62,9 @@ type instance struct {
 	drivers map[string]drivers.Driver // by line
 	uplinks map[string]*uplink.Uplink
 	control *status.Control // nil where the socket cannot be had
+	holds   *gateway.Holds  // between the drivers and the broker
+	alarms  *alarms
+	writes  chan broker.Write // from clients on site
 }
 
 // newGateway builds the rooms of c and opens what must be open before anything runs.
@@ -73,15 +76,10 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	g := &instance{
 		config: c, log: log, started: time.Now(), boot: boot,
 		drivers: make(map[string]drivers.Driver), uplinks: make(map[string]*uplink.Uplink),
+		writes: make(chan broker.Write, waitingWrites),
 	}
-	for name, l := range c.Lines {
-		d, err := drivers.New(drivers.Line{
-			Name: name, Protocol: l.Protocol, Modbus: l.LineOptions, Devices: c.DevicesOf(name), Now: boot.Now, Log: log,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("line %s: %w", name, err)
-		}
-		g.drivers[name] = d
+	if err := g.newDrivers(); err != nil {
+		return nil, err
 	}
 	for name, o := range c.Uplinks {
 		g.uplinks[name] = uplink.New(name, c.Site, version, o, log)
@@ -89,16 +87,44 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	if g.store, err = buffer.Open(c.Buffer, boot, sortedKeys(c.Uplinks), log.With("room", "buffer")); err != nil {
 		return nil, err
 	}
-	tap := &gateway.Forwarder{Filters: c.Forward(), Store: g.store}
+	g.alarms = &alarms{site: c.Site, topic: c.Broker.Topic, publish: func(topic string, payload []byte) { g.broker.Publish(topic, payload, true) }}
+	report := gateway.NewReport(g.store, g.rules(), g.alarms.changed)
+	tap := &gateway.Forwarder{Filters: c.Forward(), Store: report}
 	g.broker = broker.New(c.Site, c.Broker, tap, log.With("room", "broker"))
 	g.broker.Now, g.broker.Version = boot.Now, version
+	g.broker.Written = g.written
+	g.holds = gateway.NewHolds(g.broker)
 	if err := g.broker.Listen(); err != nil {
 		log.Error("the on-box broker cannot be reached; trying again", "error", err)
 	}
-	if g.control, err = status.Listen(c.Control.Socket, g.snapshot); err != nil {
+	if g.control, err = status.Listen(c.Control.Socket, g.handler()); err != nil {
 		log.Error("no control socket: status cannot be asked for", "error", err)
 	}
 	return g, nil
+}
+
+func (g *instance) newDrivers() error {
+	for name := range g.config.Lines {
+		l := g.config.ForDriver(name)
+		l.Now, l.Log = g.boot.Now, g.log
+		d, err := drivers.New(l)
+		if err != nil {
+			return err
+		}
+		g.drivers[name] = d
+	}
+	return nil
+}
+
+// rules returns the options of every tag, for what goes up and for alarms.
+func (g *instance) rules() map[*gateway.Tag]gateway.TagOptions {
+	options, rules := g.config.TagOptions(), make(map[*gateway.Tag]gateway.TagOptions)
+	for _, d := range g.drivers {
+		for _, tag := range d.Tags() {
+			rules[tag] = options[tag.String()]
+		}
+	}
+	return rules
 }
 
 // run runs the gateway until ctx ends, and returns what went wrong, the last
@@ -134,9 +160,8 @@ func (g *instance) work(ctx context.Context) error {
 	})
 	work.Go(func() error { return g.broker.Run(ctx) })
 	for name, d := range g.drivers {
-		o := g.config.Lines[name].Options
-		open := func(ctx context.Context) (gateway.Line, error) { return line.Open(ctx, o) }
-		work.Go(func() error { return d.Run(ctx, open, g.broker) })
+		port := line.NewOpener(g.config.Lines[name].Options)
+		work.Go(func() error { return errors.Join(d.Run(ctx, port.Open, g.holds), port.Close()) })
 	}
 	for name, u := range g.uplinks {
 		o := g.config.Uplinks[name]
@@ -151,6 +176,7 @@ func (g *instance) work(ctx context.Context) error {
 		work.Go(func() error { return g.control.Run(ctx) })
 	}
 	work.Go(func() error { return g.publishStates(ctx) })
+	work.Go(func() error { return g.doWrites(ctx) })
 	work.Go(func() error { return g.feedWatchdog(ctx) })
 	g.log.Info("gaugeway runs", "site", g.config.Site, "version", version, "lines", len(g.drivers), "devices", len(g.config.Devices), "uplinks", len(g.uplinks))
 	return work.Wait()

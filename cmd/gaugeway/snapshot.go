@@ -25,6 +25,7 @@ func (g *instance) snapshot() status.Snapshot {
 	for name, d := range g.drivers {
 		addLine(&s, name, d.Status())
 	}
+	g.addMaintenance(&s)
 	b := g.store.Stats()
 	s.Buffer = bufferStatus(b)
 	for name, u := range g.uplinks {
@@ -67,7 +68,7 @@ func addLine(s *status.Snapshot, name string, l gateway.LineStatus) {
 	}
 	s.Lines[name] = status.Line{
 		State: state, Since: wallTime(l.Since), Error: l.Reason, Requests: l.Requests, Replies: l.Replies, Timeouts: l.Timeouts,
-		CRCErrors: l.CRCErrors, Exceptions: l.Exceptions, LateFrames: l.LateFrames, Unsolicited: l.UnsolicitedBytes, Use: l.Busy,
+		CRCErrors: l.CRCErrors, Exceptions: l.Exceptions, LateFrames: l.LateFrames, Unsolicited: l.UnsolicitedBytes, Use: l.Busy, UART: uart(l.UART),
 	}
 	for _, d := range l.Devices {
 		state := "offline"
@@ -75,6 +76,27 @@ func addLine(s *status.Snapshot, name string, l gateway.LineStatus) {
 			state = "online"
 		}
 		s.Devices[d.Device] = status.Device{State: state, Since: wallTime(d.Since), Reason: d.Cause.String(), Detail: d.Reason, Refused: d.Refused, Line: name, Missed: d.Missed}
+	}
+}
+
+func uart(e gateway.UARTErrors) *status.UART {
+	if !e.Known {
+		return nil
+	}
+	return &status.UART{Framing: e.Framing, Parity: e.Parity, Overruns: e.Overruns, Breaks: e.Breaks}
+}
+
+// addMaintenance adds which devices are held, and what is in alarm.
+func (g *instance) addMaintenance(s *status.Snapshot) {
+	for name, until := range g.holds.Held() {
+		d := s.Devices[name]
+		d.Held = until.UTC()
+		s.Devices[name] = d
+	}
+	for _, a := range g.alarms.list() {
+		d := s.Devices[a.device]
+		d.Alarms = append(d.Alarms, a.tag+" "+a.state)
+		s.Devices[a.device] = d
 	}
 }
 

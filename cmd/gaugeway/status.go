@@ -21,29 +21,44 @@ func newStatus() *cobra.Command {
 		Args:  noArguments,
 	}
 	files := configFlag(cmd)
-	socket := cmd.Flags().String("socket", "", "control `socket`, instead of the one in the configuration")
+	socket := socketFlag(cmd, files)
 	watch := cmd.Flags().Bool("watch", false, "show it every two seconds")
 	asJSON := cmd.Flags().Bool("json", false, "write JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		path := *socket
-		if path == "" {
-			path = config.DefaultSocket()
-			if c, faults := config.Load(*files...); !faults.Fatal() {
-				path = c.Control.Socket
-			} else if cmd.Flags().Changed("config") {
-				return usageError{faults}
-			}
+		path, err := socket()
+		if err != nil {
+			return err
 		}
 		return showStatus(cmd.Context(), cmd.OutOrStdout(), path, *watch, *asJSON)
 	}
 	return cmd
 }
 
+// socketFlag adds --socket, and returns where the control socket is: as the flag
+// says, else as the configuration does, else where it is by default.
+func socketFlag(cmd *cobra.Command, files *[]string) func() (string, error) {
+	socket := cmd.Flags().String("socket", "", "control `socket`, instead of the one in the configuration")
+	return func() (string, error) {
+		if *socket != "" {
+			return *socket, nil
+		}
+		c, faults := config.Load(*files...)
+		switch {
+		case !faults.Fatal():
+			return c.Control.Socket, nil
+		case cmd.Flags().Changed("config"):
+			return "", usageError{faults}
+		default:
+			return config.DefaultSocket(), nil
+		}
+	}
+}
+
 const watchInterval = 2 * time.Second
 
 func showStatus(ctx context.Context, out io.Writer, socket string, watch, asJSON bool) error {
 	for {
-		s, err := status.Ask(ctx, socket)
+		s, err := status.Client{Path: socket}.Snapshot(ctx)
 		if err != nil {
 			return err
 		}

@@ -7,16 +7,10 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// The protocols a Driver speaks.
-const (
-	RTU = "modbus-rtu"
-	TCP = "modbus-tcp"
-)
-
 // Options make a Driver: one line and the devices on it.
 type Options struct {
 	Line     string // its name
-	Protocol string // RTU or TCP
+	Protocol string // one of Protocols
 	LineOptions
 	Devices map[string]DeviceOptions // by name
 	Writes  bool                     // whether Driver.Write may write at all
@@ -30,6 +24,11 @@ type Options struct {
 type LineOptions struct {
 	ResponseTimeout time.Duration `toml:"response_timeout"` // how long an instrument may think; 0 means 500ms
 	Retries         *int          `toml:"retries"`          // how often a request without a good reply is sent again; nil means 1
+
+	Echo            string        `toml:"echo"`              // whether the adapter sends requests back: auto (""), on or off
+	InterRequestGap time.Duration `toml:"inter_request_gap"` // silence before a request; at least 3.5 characters on a wire
+	ConnectDelay    time.Duration `toml:"connect_delay"`     // before the first request on a new connection
+	AnyUnitReply    bool          `toml:"any_unit_reply"`    // replies may come from unit 0 or 255, as some gateways have it
 }
 
 // DeviceOptions are of the table [device.x]. Zero values mean the defaults.
@@ -77,6 +76,15 @@ const (
 	maxRetries         = 10
 )
 
+func (o Options) engine() engineOptions {
+	p, _ := protocolOf(o.Protocol)
+	e := engineOptions{echo: o.Echo, gap: o.InterRequestGap, anyUnit: o.AnyUnitReply, network: p.network}
+	if e.echo == "" {
+		e.echo = echoAuto
+	}
+	return e
+}
+
 func (o LineOptions) responseTimeout() time.Duration {
 	if o.ResponseTimeout == 0 {
 		return defaultResponseTimeout
@@ -91,7 +99,8 @@ func (o LineOptions) retries() int {
 	return *o.Retries
 }
 
-func (o DeviceOptions) unit() byte {
+// Unit returns the number that the instrument is set to.
+func (o DeviceOptions) Unit() byte {
 	if o.SlaveID != nil {
 		return byte(*o.SlaveID)
 	}
@@ -113,4 +122,15 @@ func (o DeviceOptions) maxGap() int {
 		return defaultMaxGap
 	}
 	return *o.MaxGap
+}
+
+// TagOptions returns the common options of the tags that are read, by name.
+func (o DeviceOptions) TagOptions() map[string]gateway.TagOptions {
+	tags := make(map[string]gateway.TagOptions)
+	for name, t := range o.Tags {
+		if t.IsEnabled() {
+			tags[name] = t.TagOptions
+		}
+	}
+	return tags
 }

@@ -125,7 +125,12 @@ func (in *Instruments) spoil(unit byte, reply []byte, function wire.Function, fr
 		c.Exceptions++
 		reply, fate = wire.AppendException(nil, function, wire.DeviceFailure), Damaged
 	}
-	b := frame(unit, reply)
+	return in.spread(frame(unit, reply), fate, serial)
+}
+
+// spread does to the bytes of an answer, and to their time, what the fault demands.
+func (in *Instruments) spread(b []byte, fate Fate, serial bool) ([]piece, Fate) {
+	f, c := in.fault, &in.counters
 	if serial {
 		b, fate = in.disturb(b, fate)
 	}
@@ -136,7 +141,7 @@ func (in *Instruments) spoil(unit byte, reply []byte, function wire.Function, fr
 	}
 	c.Replies++
 	out := []piece{{after, b}}
-	if in.happens(f.Split) {
+	if in.happens(f.Split) && len(b) > 1 {
 		c.Splits++
 		cut := 1 + in.rng.IntN(len(b)-1)
 		out = []piece{{after, b[:cut]}, {after + splitPause, b[cut:]}}

@@ -4,25 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/gaugeway/gaugeway/gateway"
 )
 
 // Options say where instruments can be reached. With neither Path nor Address
 // they hang on a pseudo-terminal whose name Path tells.
 type Options struct {
 	Path    string // a symbolic link to keep pointing at the pseudo-terminal
-	Address string // or listen for Modbus TCP here; ":0" takes a free port
+	Address string // or listen here; ":0" takes a free port
 
-	BaudRate int           // answers take as long as on a wire of this speed; 0 for no time
+	// Protocol is one of the values of the key protocol of a line; "" is
+	// modbus-rtu on a pseudo-terminal and modbus-tcp at an address.
+	Protocol string
+
+	CharTime time.Duration // of one character: answers take as long as on a wire; 0 for no time
 	Think    time.Duration // and as long as an instrument needs to think
-}
 
-// bitsPerChar is of 8N1.
-const bitsPerChar = 10
+	UnplugEvery time.Duration // the adapter is pulled so often, or the connections are cut; 0 for never
+	UnplugFor   time.Duration // and put back after so long
+}
 
 // Simulator is instruments that other programs can reach.
 type Simulator struct {
@@ -34,6 +41,8 @@ type Simulator struct {
 	port    *pty       // nil while unplugged
 	changed chan struct{}
 	stopped bool
+	conns   map[net.Conn]struct{} // of TCP
+	cut     bool                  // whether the cable is out, over TCP
 }
 
 // New opens the pseudo-terminal or the TCP port; Path and Addr are known from
@@ -77,9 +86,11 @@ func (s *Simulator) Path() string {
 
 // Run answers until ctx ends; then it closes everything and returns nil.
 func (s *Simulator) Run(ctx context.Context) error {
-	pace := pacing{think: s.options.Think}
-	if s.options.BaudRate > 0 {
-		pace.char = bitsPerChar * time.Second / time.Duration(s.options.BaudRate)
+	pace := pacing{think: s.options.Think, char: s.options.CharTime}
+	if s.options.UnplugEvery > 0 {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { s.unplugAgain(ctx) })
 	}
 	if s.listener != nil {
 		return s.runTCP(ctx, pace)
@@ -88,7 +99,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.stop)()
 	for ctx.Err() == nil {
 		if p := s.plugged(); p != nil {
-			_ = s.serveRTU(ctx, p, pace) // ends when it is unplugged, or at the end
+			_ = s.serve(ctx, p, pace) // ends when it is unplugged, or at the end
 			s.gone(p)
 			continue
 		}
@@ -115,9 +126,62 @@ func (s *Simulator) runTCP(ctx context.Context, pace pacing) error {
 		wg.Go(func() {
 			defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 			defer func() { _ = c.Close() }()
-			_ = s.serveTCP(ctx, c, pace) // ends when the far side is gone, or at the end
+			if !s.connected(c) {
+				return
+			}
+			defer s.disconnected(c)
+			_ = s.serve(ctx, c, pace) // ends when the far side is gone, or at the end
 		})
 	}
+}
+
+// serve speaks the protocol on one connection until it ends.
+func (s *Simulator) serve(ctx context.Context, rw io.ReadWriter, pace pacing) error {
+	protocol := s.options.Protocol
+	if protocol == "" && s.listener != nil {
+		protocol = "modbus-tcp"
+	}
+	switch protocol {
+	case "modbus-tcp":
+		return s.serveTCP(ctx, rw, pace)
+	case "modbus-ascii", "modbus-ascii-over-tcp":
+		return s.serveASCII(ctx, rw, pace)
+	case "text":
+		return s.serveScript(ctx, rw, pace)
+	default:
+		return s.serveRTU(ctx, rw, pace)
+	}
+}
+
+// unplugAgain pulls the adapter and puts it back, again and again until ctx ends.
+func (s *Simulator) unplugAgain(ctx context.Context) {
+	for gateway.Sleep(ctx, s.options.UnplugEvery) {
+		s.Unplug()
+		if !gateway.Sleep(ctx, s.options.UnplugFor) {
+			return
+		}
+		_ = s.Plug() // where there is no pseudo-terminal left, the next try may find one
+	}
+}
+
+// connected notes a connection; it reports false while the cable is out.
+func (s *Simulator) connected(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return false
+	}
+	if s.conns == nil {
+		s.conns = make(map[net.Conn]struct{})
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Simulator) disconnected(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
 }
 
 func (s *Simulator) plugged() *pty {
@@ -137,10 +201,18 @@ func (s *Simulator) gone(p *pty) {
 }
 
 // Unplug does what pulling the adapter does: the port is gone for whoever has it
-// open, and its name with it.
+// open, and its name with it. Over TCP every connection is cut, and none lasts.
 func (s *Simulator) Unplug() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.listener != nil {
+		s.cut = true
+		for c := range s.conns {
+			_ = c.Close()
+		}
+		s.count(func(c *Counters) { c.Unplugged++ })
+		return
+	}
 	if s.port == nil {
 		return
 	}
@@ -156,7 +228,8 @@ func (s *Simulator) Unplug() {
 func (s *Simulator) Plug() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.port != nil || s.stopped {
+	s.cut = false
+	if s.port != nil || s.stopped || s.listener != nil {
 		return nil
 	}
 	p, err := openPTY()

@@ -82,6 +82,11 @@ func appendReading(b []byte, r gateway.Reading) []byte {
 		b = append(b, r.Reason.String()...)
 		b = append(b, '"')
 	}
+	if r.Alarm != gateway.NoAlarm {
+		b = append(b, `,"alarm":"`...)
+		b = append(b, r.Alarm.String()...)
+		b = append(b, '"')
+	}
 	return append(b, '}')
 }
 
@@ -139,6 +144,7 @@ type Record struct {
 	Unit        string          `json:"unit,omitempty"`
 	Quality     string          `json:"quality,omitempty"`
 	Reason      string          `json:"reason,omitempty"`
+	Alarm       string          `json:"alarm,omitempty"`   // of class alarm: what the tag's alarm became
 	Payload     *string         `json:"payload,omitempty"` // base64
 	Gap         *Gap            `json:"gap,omitempty"`
 	Class       string          `json:"class,omitempty"`

@@ -181,9 +181,12 @@ func (d *document) unknown(path []string, fields map[string]reflect.Value) {
 func collect(s reflect.Value, fields map[string]reflect.Value) {
 	for i := range s.NumField() {
 		field := s.Type().Field(i)
-		if tag := field.Tag.Get("toml"); tag != "" && tag != "-" {
+		switch tag := field.Tag.Get("toml"); {
+		case tag == ",inline": // a pointer in an interface
+			collect(s.Field(i).Elem().Elem(), fields)
+		case tag != "" && tag != "-":
 			fields[tag] = s.Field(i)
-		} else if field.Anonymous {
+		case field.Anonymous && tag == "":
 			collect(s.Field(i), fields)
 		}
 	}

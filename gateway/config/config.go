@@ -15,8 +15,8 @@ import (
 
 	"github.com/gaugeway/gaugeway/broker"
 	"github.com/gaugeway/gaugeway/buffer"
-	"github.com/gaugeway/gaugeway/drivers/line"
-	"github.com/gaugeway/gaugeway/drivers/modbus"
+	"github.com/gaugeway/gaugeway/drivers"
+	"github.com/gaugeway/gaugeway/drivers/simulate"
 	"github.com/gaugeway/gaugeway/gateway"
 	"github.com/gaugeway/gaugeway/gateway/uplink"
 )
@@ -26,27 +26,22 @@ type Config struct {
 	Site    string                    `toml:"site"`
 	Writes  string                    `toml:"writes"`
 	Clock   string                    `toml:"clock"`
-	Lines   map[string]Line           `toml:"line"`
-	Devices map[string]Device         `toml:"device"`
+	Lines   map[string]Line           `toml:"-"` // by name; bound by protocol
+	Devices map[string]Device         `toml:"-"`
 	Broker  broker.Options            `toml:"broker"`
 	Buffer  buffer.Options            `toml:"buffer"`
 	Uplinks map[string]uplink.Options `toml:"uplink"`
 	Control Control                   `toml:"control"`
 
+	Profiles ProfileDirectory  `toml:"profiles"`
+	Simulate simulate.Scenario `toml:"simulate"` // for gaugeway simulate; a gateway does not look at it
+
 	Hash string // of what was read, to tell configurations apart
 }
 
-// Line is a wire or an endpoint, and the protocol spoken there.
-type Line struct {
-	Protocol string `toml:"protocol"`
-	line.Options
-	modbus.LineOptions
-}
-
-// Device is an instrument on a line.
-type Device struct {
-	Line string `toml:"line"`
-	modbus.DeviceOptions
+// ProfileDirectory says where a site keeps profiles of its own.
+type ProfileDirectory struct {
+	Directory string `toml:"directory"`
 }
 
 // Control is the socket on which a running gateway is asked.
@@ -68,14 +63,29 @@ func DefaultSocket() string {
 
 // Load reads and checks the files. The faults may be warnings only; when any is
 // more (Faults.Fatal), the Config must not be used. Nothing is opened but the files.
-func Load(files ...string) (*Config, Faults) {
-	d := read(files)
-	c := &Config{Writes: "never", Clock: "auto", Control: Control{Socket: DefaultSocket()}}
+func Load(files ...string) (*Config, Faults) { return load(read(files)) }
+
+// Parse checks a configuration that stands in no file; name is what faults call it.
+func Parse(name, text string) (*Config, Faults) {
+	d := newDocument(&source{file: name, text: text})
+	d.addText(name, text)
+	return load(d)
+}
+
+func load(d *document) (*Config, Faults) {
+	c := &Config{
+		Writes: "never", Clock: "auto", Control: Control{Socket: DefaultSocket()},
+		Profiles: ProfileDirectory{drivers.DefaultProfileDirectory},
+	}
 	c.Broker, c.Buffer = broker.Defaults(), buffer.Defaults()
 	if len(d.faults) > 0 {
 		return c, d.faults.sorted() // what could not be read would make false faults below
 	}
-	d.bind(nil, d.values, reflect.ValueOf(c).Elem())
+	rest := maps.Clone(d.values)
+	delete(rest, "line")
+	delete(rest, "device")
+	d.bind(nil, rest, reflect.ValueOf(c).Elem())
+	c.bindLines(d)
 	c.complete()
 	c.validate(d)
 	c.Hash = hash(d.values)
@@ -107,21 +117,17 @@ func (c *Config) validate(d *document) {
 	} else if err := gateway.ValidName(c.Site); err != nil {
 		d.fault([]string{"site"}, false, "%v", err)
 	}
-	switch c.Writes {
-	case "never":
-	case "allowed":
-		d.fault([]string{"writes"}, false, `"allowed" is not in this version; use "never"`)
-	default:
+	if c.Writes != "never" && c.Writes != "allowed" {
 		d.fault([]string{"writes"}, false, `%q is neither "never" nor "allowed"`, c.Writes)
 	}
 	if c.Clock != "auto" && c.Clock != "trusted" {
 		d.fault([]string{"clock"}, false, `%q is neither "auto" nor "trusted"`, c.Clock)
 	}
 	c.validateLines(d)
-	c.validateDevices(d)
 	c.validateUplinks(d)
 	d.under([]string{"broker"}, c.Broker.Validate())
 	d.under([]string{"buffer"}, c.Buffer.Validate())
+	d.under([]string{"simulate"}, c.Simulate.Validate())
 	if c.Control.Socket == "" || len(c.Control.Socket) > 100 {
 		d.fault([]string{"control", "socket"}, false, "must be a path of 1 to 100 characters")
 	}
@@ -147,56 +153,6 @@ func (d *document) faulty(path []string) bool {
 	return slices.ContainsFunc(d.faults, func(f Fault) bool { return !f.Warning && f.Key == key })
 }
 
-func (c *Config) validateLines(d *document) {
-	for _, name := range slices.Sorted(maps.Keys(c.Lines)) {
-		l, path := c.Lines[name], []string{"line", name}
-		switch l.Protocol {
-		case "modbus-rtu", "modbus-tcp":
-		case "modbus-ascii", "modbus-rtu-over-tcp", "modbus-ascii-over-tcp", "text":
-			d.fault(append(path, "protocol"), false, "%q is not in this version; use modbus-rtu or modbus-tcp", l.Protocol)
-		case "":
-			d.fault(append(path, "protocol"), false, "is missing; write modbus-rtu or modbus-tcp")
-		default:
-			d.fault(append(path, "protocol"), false, "%q is not a protocol; use modbus-rtu or modbus-tcp", l.Protocol)
-		}
-		if l.Protocol == "modbus-rtu" && l.Address != "" {
-			d.fault(append(path, "address"), false, `modbus-rtu needs serial = "/dev/…"; RTU over TCP is not in this version`)
-		}
-		if l.Protocol == "modbus-tcp" && l.Serial != "" {
-			d.fault(append(path, "serial"), false, `modbus-tcp needs address = "host:502"`)
-		}
-		d.under(path, l.Options.Validate())
-		d.under(path, l.LineOptions.Validate())
-		used := slices.ContainsFunc(slices.Collect(maps.Values(c.Devices)), func(dev Device) bool { return dev.Line == name })
-		if !used {
-			d.fault(path, true, "no device is on this line")
-		}
-		for _, other := range slices.Sorted(maps.Keys(c.Lines)) {
-			if other < name && c.Lines[other].Options.String() == l.Options.String() && l.Options.String() != "" {
-				d.fault(path, false, "%s is line %s already; put the devices of both on one line", l.Options, other)
-			}
-		}
-	}
-}
-
-func (c *Config) validateDevices(d *document) {
-	for _, name := range slices.Sorted(maps.Keys(c.Devices)) {
-		dev, path := c.Devices[name], []string{"device", name}
-		lines := slices.Sorted(maps.Keys(c.Lines))
-		if _, ok := c.Lines[dev.Line]; !ok {
-			switch near := gateway.Nearest(dev.Line, lines); {
-			case dev.Line == "":
-				d.fault(append(path, "line"), false, "is missing; name the line that the device is on")
-			case near != "":
-				d.fault(append(path, "line"), false, "there is no line %q; did you mean %q?", dev.Line, near)
-			default:
-				d.fault(append(path, "line"), false, "there is no line %q", dev.Line)
-			}
-		}
-		d.under(path, dev.DeviceOptions.Validate())
-	}
-}
-
 func (c *Config) validateUplinks(d *document) {
 	claimed := make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(c.Uplinks)) {
@@ -216,17 +172,6 @@ func (c *Config) validateUplinks(d *document) {
 			d.fault(append(path, "batch_interval"), true, "%v is shorter than buffer.commit_interval (%v), which readings wait for", u.Interval, c.Buffer.CommitInterval)
 		}
 	}
-}
-
-// DevicesOf returns the devices of one line, by name.
-func (c *Config) DevicesOf(line string) map[string]modbus.DeviceOptions {
-	devices := make(map[string]modbus.DeviceOptions)
-	for name, dev := range c.Devices {
-		if dev.Line == line {
-			devices[name] = dev.DeviceOptions
-		}
-	}
-	return devices
 }
 
 // Forward returns the topics that any uplink forwards.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gaugeway/gaugeway/drivers/modbus"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -68,7 +70,7 @@ func TestDefaults(t *testing.T) {
 	if c.Broker.Listeners["local"].Address != "127.0.0.1:1883" {
 		t.Errorf("broker %+v", c.Broker)
 	}
-	if tag := c.Devices["separator"].Tags["pressure"]; tag.Scale.String() != "0.1" {
+	if tag := c.Devices["separator"].Driver.TagOptions()["pressure"]; tag.Scale.String() != "0.1" {
 		t.Errorf("tag %+v", tag)
 	}
 	again, _ := Load(write(t, "site.toml", good+"\n# a comment\n"))
@@ -80,7 +82,7 @@ func TestDefaults(t *testing.T) {
 // TestAllFaultsAtOnce is the bad day: every fault is named, with line, key and remedy.
 func TestAllFaultsAtOnce(t *testing.T) {
 	file := write(t, "plant.toml", `sight = "x"
-writes = "allowed"
+writes = "allowd"
 clock = 5
 [line.rs485]
 protocol = "modbus-rtu"
@@ -88,7 +90,7 @@ serial = "/dev/ttyS9"
 baud_rate = "fast"
 parity = "none"
 [line.other]
-protocol = "text"
+protocol = "modbus-rtuu"
 serial = "/dev/ttyS8"
 baud_rate = 9600
 parity = "none"
@@ -99,7 +101,7 @@ interval = "5"
 [device.pump3.tag.pressure]
 address = 40001
 type = "flaot32"
-alarm_high = 95.0
+alarm_hihg = 95.0
 [device."a b"]
 line = "rs485"
 [uplink.scada]
@@ -118,16 +120,16 @@ address = ""
 	for _, want := range []string{
 		`plant.toml:1: sight: is not a key; did you mean "site"?`,
 		`plant.toml: site: is missing; write the name of this installation`,
-		`plant.toml:2: writes: "allowed" is not in this version`,
+		`plant.toml:2: writes: "allowd" is neither "never" nor "allowed"`,
 		`plant.toml:3: clock: 5 is not a text; write it in quotes`,
 		`plant.toml:7: line.rs485.baud_rate: "fast" is not a whole number in range`,
-		`plant.toml:10: line.other.protocol: "text" is not in this version`,
+		`plant.toml:10: line.other.protocol: "modbus-rtuu" is not a protocol; did you mean "modbus-rtu"?`,
 		`plant.toml:15: device.pump3.line: there is no line "rs458"; did you mean "rs485"?`,
 		`plant.toml:16: device.pump3.slave_id: `,
 		`plant.toml:17: device.pump3.interval: "5" is not a duration; write it like "5s"`,
 		`plant.toml:19: device.pump3.tag.pressure.address: `,
 		`plant.toml:20: device.pump3.tag.pressure.type: "flaot32" is not a type; did you mean "float32"?`,
-		`plant.toml:21: device.pump3.tag.pressure.alarm_high: is not in this version`,
+		`plant.toml:21: device.pump3.tag.pressure.alarm_hihg: is not a key; did you mean "alarm_high"?`,
 		`plant.toml:22: device.a b: name "a b" may have letters`,
 		`plant.toml:25: uplink.scada.servers: "scada.example.com" is not a server`,
 		`plant.toml:26: uplink.scada.format: "compact" is not in this version`,
@@ -148,6 +150,69 @@ address = ""
 	}
 	if t.Failed() {
 		t.Logf("told:\n%s", got)
+	}
+}
+
+const withProfile = `
+site = "pad-7"
+[profiles]
+directory = "DIR"
+[line.rs485]
+protocol = "modbus-rtu"
+serial = "/dev/ttyS9"
+[device.wellhead]
+line = "rs485"
+slave_id = 1
+interval = "1s"
+profile = "keller-30x"
+[device.wellhead.tag.pressure]
+unit = "kPa"
+scale = 100
+deadband = 0.5
+[device.wellhead.tag.temperature]
+enabled = false
+`
+
+func TestAProfileStandsBelowWhatIsWritten(t *testing.T) {
+	c, faults := Load(write(t, "p.toml", withProfile))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	if l := c.Lines["rs485"]; l.BaudRate != 9600 || l.Parity != "none" {
+		t.Errorf("line %+v", l.Options)
+	}
+	dev := c.Devices["wellhead"].Driver.(*modbus.DeviceOptions)
+	p := dev.Tags["pressure"]
+	if p.Address != int64(2) || p.Type != "float32" || p.Unit != "kPa" || p.Scale.String() != "100" || p.Deadband.String() != "0.5" || len(dev.TagOptions()) != 1 {
+		t.Errorf("device %+v", dev)
+	}
+}
+
+func TestFaultsOfProfiles(t *testing.T) {
+	dir := t.TempDir()
+	own := "[profile]\ntitle = \"t\"\nprotocol = \"modbus\"\nversion = 1\nsource = \"s\"\nverified = \"documentation\"\n[line]\nbaud_rate = 19200\nparity = \"even\"\n" +
+		"[device.tag.flow]\naddress = 1\ntyp = \"uint16\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "own.toml"), []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "broken.toml"), []byte("[profile]\ntitel = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(withProfile, "DIR", dir, 1) + "[device.b]\nline = \"rs485\"\nslave_id = 2\ninterval = \"1s\"\nprofile = \"own\"\n" +
+		"[device.c]\nline = \"rs485\"\nslave_id = 3\ninterval = \"1s\"\nprofile = \"kellr-30x\"\n"
+	_, faults := Load(write(t, "p.toml", text))
+	for _, want := range []string{
+		`own.toml:12: device.b.tag.flow.typ: is not a key; did you mean "type"?`,
+		`line.rs485.baud_rate: `, ` is 19200 in `, `write it on the line`,
+		`device.c.profile: "kellr-30x" is not a profile; did you mean "keller-30x"?`,
+		`warning: profiles.directory: profile `, `broken.toml: profile.titel is not a key of a profile`,
+	} {
+		if !strings.Contains(faults.Error(), want) {
+			t.Errorf("not told: %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(faults)
 	}
 }
 
@@ -176,7 +241,7 @@ func TestIncludeMergesAndRefusesTwice(t *testing.T) {
 	}
 	add("a.toml", "[device.separator.tag.level]\naddress = 7\ntype = \"uint16\"\n")
 	c, faults := Load(file)
-	if len(faults) > 0 || len(c.Devices["separator"].Tags) != 2 {
+	if len(faults) > 0 || len(c.Devices["separator"].Driver.TagOptions()) != 2 {
 		t.Fatalf("faults %v, device %+v", faults, c.Devices["separator"])
 	}
 	add("b.toml", "[device.separator]\nslave_id = 8\n")

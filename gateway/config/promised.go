@@ -9,13 +9,6 @@ import (
 // They are refused by name, since a key that does nothing is a lie. "*" stands
 // for any name.
 var later = []string{
-	"line.*.listen", "line.*.rs485",
-	"device.*.profile", "profiles",
-	"device.*.tag.*.alarm_high", "device.*.tag.*.alarm_low", "device.*.tag.*.alarm_high_high", "device.*.tag.*.alarm_low_low",
-	"device.*.tag.*.alarm_hysteresis", "device.*.tag.*.alarm_delay",
-	"device.*.tag.*.deadband", "device.*.tag.*.min_interval", "device.*.tag.*.max_interval",
-	"device.*.tag.*.writable", "device.*.tag.*.min", "device.*.tag.*.max",
-	"device.*.no_merge",
 	"buffer.durability", "buffer.flash_endurance",
 	"uplink.*.data_plan", "uplink.*.commands", "uplink.*.subscribe",
 	"web",

@@ -13,8 +13,9 @@ import (
 
 // source is one file as read.
 type source struct {
-	file string
-	text string
+	file  string
+	text  string
+	strip int // of a profile: its [device] stands for the first two keys of a path
 }
 
 // failer refuses every value; the error of the library tells the line.
@@ -25,6 +26,9 @@ func (failer) UnmarshalTOML(any) error { return errors.New("here") }
 // line returns the line of the key, or of the nearest table above it, or 0. The
 // library gives positions only with errors, so this makes one at the key.
 func (s *source) line(path []string) int {
+	if s.strip > 0 && len(path) >= s.strip {
+		path = append([]string{path[0]}, path[s.strip:]...)
+	}
 	for ; len(path) > 0; path = path[:len(path)-1] {
 		if n := s.lineOf(path); n > 0 {
 			return n
@@ -87,9 +91,13 @@ func (d *document) fault(path []string, warning bool, format string, args ...any
 	})
 }
 
+func newDocument(main *source) *document {
+	return &document{values: make(map[string]any), origins: make(map[string]*source), main: main}
+}
+
 // read reads the files and what they include.
 func read(files []string) *document {
-	d := &document{values: make(map[string]any), origins: make(map[string]*source), main: &source{file: files[0]}}
+	d := newDocument(&source{file: files[0]})
 	for i, file := range files {
 		s := d.add(file)
 		if i == 0 && s != nil {
@@ -109,7 +117,11 @@ func (d *document) add(file string) *source {
 		d.faults = append(d.faults, Fault{File: file, Text: unwrapPath(err)})
 		return nil
 	}
-	s := &source{file: file, text: string(text)}
+	return d.addText(file, string(text))
+}
+
+func (d *document) addText(file, text string) *source {
+	s := &source{file: file, text: text}
 	values := make(map[string]any)
 	if _, err := toml.Decode(s.text, &values); err != nil {
 		f := Fault{File: file, Text: err.Error()}

@@ -1,15 +1,21 @@
 package status
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -24,7 +30,7 @@ type Control struct {
 
 // Listen opens the socket, for the user and the group of the gateway. A socket
 // that a dead gateway left behind is replaced; a living one is an error.
-func Listen(path string, snapshot func() Snapshot) (*Control, error) {
+func Listen(path string, handler http.Handler) (*Control, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
@@ -42,12 +48,49 @@ func Listen(path string, snapshot func() Snapshot) (*Control, error) {
 		l.Close()
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(snapshot()) // an error here is a caller that went away
+	// No write timeout: a trace goes on for as long as somebody looks.
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: requestTimeout, ConnContext: withPeer}
+	return &Control{listener: l, server: server}, nil
+}
+
+type peerKey struct{}
+
+// withPeer notes which user of the system asks.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return ctx
+	}
+	name := ""
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
+			name = strconv.FormatUint(uint64(cred.Uid), 10)
+		}
 	})
-	return &Control{listener: l, server: &http.Server{Handler: mux, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout}}, nil
+	if u, err := user.LookupId(name); err == nil {
+		name = u.Username
+	}
+	return context.WithValue(ctx, peerKey{}, name)
+}
+
+// Peer returns the system's user who made a request to the control socket.
+func Peer(ctx context.Context) string {
+	name, _ := ctx.Value(peerKey{}).(string)
+	return name
+}
+
+// Reply answers a request with v, or with an error that Client.Do returns.
+func Reply(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // an error here is a caller that went away
 }
 
 // Run answers until ctx ends, and removes the socket.
@@ -60,35 +103,92 @@ func (c *Control) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Ask returns the snapshot of the gateway that answers on the socket.
-func Ask(ctx context.Context, path string) (Snapshot, error) {
-	var s Snapshot
-	client := http.Client{
-		Timeout: requestTimeout,
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}},
-	}
+// ErrNoGateway means that nobody answers on the control socket.
+var ErrNoGateway = errors.New("no gateway answers")
+
+// Client asks a running gateway through its control socket.
+type Client struct{ Path string }
+
+func (c Client) http() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.Path)
+	}}}
+}
+
+// Snapshot asks how the gateway is.
+func (c Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return s, c.Do(ctx, http.MethodGet, "/status", nil, &s)
+}
+
+// Do makes one request. in, if it is not nil, is sent as JSON, and the answer
+// is decoded into out. What the gateway refuses is an error with its own words.
+func (c Client) Do(ctx context.Context, method, path string, in, out any) error {
+	client := c.http()
 	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/status", nil)
+	response, err := c.send(ctx, client, method, path, in)
 	if err != nil {
-		return s, err
+		return err
+	}
+	defer response.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+		return fmt.Errorf("ask the gateway on %s: %w", c.Path, err)
+	}
+	return nil
+}
+
+// Lines makes one request and hands over every line of the answer as it comes,
+// until the gateway ends it, or ctx does.
+func (c Client) Lines(ctx context.Context, method, path string, in any, line func([]byte) error) error {
+	client := c.http()
+	defer client.CloseIdleConnections()
+	response, err := c.send(ctx, client, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if err := line(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("ask the gateway on %s: %w", c.Path, err)
+	}
+	return ctx.Err()
+}
+
+func (c Client) send(ctx context.Context, client *http.Client, method, path string, in any) (*http.Response, error) {
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return nil, err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, &body)
+	if err != nil {
+		return nil, err
 	}
 	response, err := client.Do(request)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
-		return s, fmt.Errorf("no gateway answers on %s; is it running? (systemctl status gaugeway)", path)
+		return nil, fmt.Errorf("%w on %s; is it running? (systemctl status gaugeway)", ErrNoGateway, c.Path)
 	case errors.Is(err, fs.ErrPermission):
-		return s, fmt.Errorf("%s may not be used by this user; join the group gaugeway, or use sudo", path)
+		return nil, fmt.Errorf("%s may not be used by this user; join the group gaugeway, or use sudo", c.Path)
 	case err != nil:
-		return s, fmt.Errorf("ask the gateway on %s: %w", path, err)
+		return nil, fmt.Errorf("ask the gateway on %s: %w", c.Path, err)
+	case response.StatusCode != http.StatusOK:
+		defer response.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+		if response.StatusCode == http.StatusNotFound {
+			text = []byte("the gateway that runs does not know this; it is another version")
+		}
+		return nil, errors.New(strings.TrimSpace(string(text)))
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("ask the gateway on %s: %s", path, response.Status)
-	}
-	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
-		return s, fmt.Errorf("ask the gateway on %s: %w", path, err)
-	}
-	return s, nil
+	return response, nil
 }

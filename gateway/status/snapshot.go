@@ -30,7 +30,16 @@ type Line struct {
 	Exceptions  uint64    `json:"exceptions"`
 	LateFrames  uint64    `json:"late_frames"`
 	Unsolicited uint64    `json:"unsolicited_bytes"`
-	Use         float64   `json:"use"` // share of the time that the line was busy, 0 to 1
+	Use         float64   `json:"use"`            // share of the time that the line was busy, 0 to 1
+	UART        *UART     `json:"uart,omitempty"` // what the serial hardware counted itself; nil where it does not tell
+}
+
+// UART is what serial hardware counts.
+type UART struct {
+	Framing  uint64 `json:"framing"`
+	Parity   uint64 `json:"parity"`
+	Overruns uint64 `json:"overruns"`
+	Breaks   uint64 `json:"breaks"`
 }
 
 // Device is one instrument.
@@ -42,6 +51,8 @@ type Device struct {
 	Refused string    `json:"refused,omitempty"` // what it answered last instead of values
 	Line    string    `json:"line"`
 	Missed  uint64    `json:"missed_intervals"`
+	Held    time.Time `json:"held_until,omitzero"` // under maintenance until then
+	Alarms  []string  `json:"alarms,omitempty"`    // "pressure high", of tags that are in alarm
 }
 
 // Uplink is one remote destination.
