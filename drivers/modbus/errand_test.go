@@ -213,3 +213,29 @@ func TestAPersonsReadIsNeverAnsweredByALateReply(t *testing.T) {
 		}
 	})
 }
+
+func TestIdentifyBetweenPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, func(_ context.Context, far io.ReadWriter) error {
+			var buf [256]byte
+			for {
+				n, err := far.Read(buf[:])
+				if err != nil {
+					return err
+				}
+				reply := []byte{3, 2, 0, 7}
+				if pdu := buf[1 : n-2]; wire.IsIdentityRequest(pdu) {
+					reply = wire.AppendIdentityReply(nil, pdu, []wire.Object{{ID: 0, Text: "Keller"}, {ID: 1, Text: "30X"}})
+				}
+				if _, err := far.Write(wire.AppendRTU(nil, buf[0], reply)); err != nil {
+					return err
+				}
+			}
+		})
+		got, err := l.driver.Identify(t.Context(), "a")
+		if err != nil || len(got) != 2 || got[0].Value != "Keller" || got[1].Name != "product" {
+			t.Errorf("%v, %v", got, err)
+		}
+		l.stop()
+	})
+}
