@@ -3,6 +3,7 @@ package modbus_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -89,8 +90,7 @@ func (b *baudLine) request(buf []byte) (n int, began time.Time, err error) {
 			began = time.Now()
 		}
 		if err != nil {
-			pe, is := err.(*os.PathError) //nolint:errorlint // os.File returns it bare
-			if is && pe.Err == unix.EIO { // nobody has the other side open yet
+			if hangup(err) {
 				time.Sleep(time.Millisecond)
 				continue
 			}
@@ -100,6 +100,9 @@ func (b *baudLine) request(buf []byte) (n int, began time.Time, err error) {
 	}
 	return n, began, nil
 }
+
+// hangup reports whether nobody has the other side of a pseudo-terminal open.
+func hangup(err error) bool { return errors.Is(err, unix.EIO) }
 
 // send delivers each byte when the wire has carried it, and returns when it
 // delivered the last.

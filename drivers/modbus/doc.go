@@ -22,6 +22,7 @@
 //     (as long again, or twice the slowest answer ever seen), and has the length that
 //     is waited for by then. An instrument, radio or converter that can hold answers
 //     back for longer needs a response_timeout as long as that;
+//   - an answer that comes twice, the second time after the silence that ends a frame;
 //   - an instrument that itself answers with the values of an earlier request;
 //   - two instruments with the same address, when one answers for the other;
 //   - damage that leaves the checksum right, which happens to one of 65536 damaged

@@ -34,6 +34,7 @@ type Driver struct {
 	connectDelay time.Duration
 
 	lonely   bool          // there is one unit on the line
+	greeting time.Duration // what a unit may take for its first answer
 	wire     time.Duration // of the longest request and its answer
 	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
 	budgetAt time.Time     // from then on dead units have not had their share of the line
@@ -41,6 +42,7 @@ type Driver struct {
 	crowdedUntil time.Time     // until then the line is too slow for all that is asked
 	served       time.Duration // when, in line time, the unit was due that was served last
 
+	known     bool   // nobody else has asked anything on the line of late
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open
 	lastErr   string // why the line is down, as it was logged
@@ -111,6 +113,7 @@ func New(o Options) (*Driver, error) {
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name])
 	}
+	d.greeting = greetingOf(len(d.devices))
 	if o.Asked {
 		d.sweeps = nil
 	}

@@ -177,6 +177,7 @@ func (d *Driver) inquireOnce(ctx context.Context, x engine, u *unit, r wire.Requ
 	case ctx.Err() != nil:
 		return res, nil, ctx.Err()
 	case isLineError(err):
+		d.owe(x, u, r, sent, at)
 		return res, nil, err
 	case isMiss(err) || viaGateway(err):
 		d.silent(x, u, r, err, sent, at)

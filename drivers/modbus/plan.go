@@ -99,6 +99,11 @@ func newBlock(tags []*tag) block {
 	}
 }
 
+// parts reports whether there is a tag that takes less than the whole block.
+func (b *block) parts() bool {
+	return slices.ContainsFunc(b.tags, func(t *tag) bool { return t.address > b.start() || t.end() < b.end() })
+}
+
 // split parts a block that the instrument refuses to answer whole: at the widest
 // gap, which may hold registers that do not exist, else in the middle.
 func (b block) split() (block, block) {

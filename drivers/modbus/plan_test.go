@@ -1,9 +1,12 @@
 package modbus_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,6 +164,61 @@ func TestWhatOneSweepLearnsTheOthersKnow(t *testing.T) {
 		l.stop()
 		if n := after.Requests - before.Requests; n > 10 || after.Exceptions != before.Exceptions {
 			t.Errorf("%d requests in nine seconds, want one a second again", n)
+		}
+	})
+}
+
+// TestAHoleThatIsMetWithSilence has an instrument that refuses what is missing,
+// and says nothing at all to a request across a gap.
+func TestAHoleThatIsMetWithSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, make([]uint16, 20)...)
+		in.Unit(1).Remove(wire.ReadHoldingRegisters, 19, 1)
+		var longest atomic.Int32
+		serve := func(ctx context.Context, far io.ReadWriter) error {
+			return in.ServeRTU(ctx, &deafToLong{far, &longest})
+		}
+		d := modbus.DeviceOptions{SlaveID: ptr(1), Interval: 2 * time.Second, Tags: words(upTo(20)...)}
+		longest.Store(20) // the first time it refuses; later it is deaf to more than 12 registers
+		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, serve)
+		time.Sleep(time.Second)
+		longest.Store(12)
+		time.Sleep(59 * time.Second)
+		l.stop()
+		for _, tag := range []string{"d/t0", "d/t18"} {
+			if n := between(l.sheet, tag, 30, 60); n != 15 {
+				t.Errorf("%s: %d good readings of 15", tag, n)
+			}
+		}
+	})
+}
+
+// deafToLong loses requests for many registers.
+type deafToLong struct {
+	io.ReadWriter
+	longest *atomic.Int32
+}
+
+func (d *deafToLong) Read(p []byte) (int, error) {
+	for {
+		n, err := d.ReadWriter.Read(p)
+		if err != nil || n < 6 || int32(p[5]) <= d.longest.Load() {
+			return n, err
+		}
+	}
+}
+
+func TestBitsOfARegisterThatIsMissingAreAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
+		tags := make(map[string]modbus.TagOptions)
+		for bit := range 16 {
+			tags[fmt.Sprintf("b%d", bit)] = modbus.TagOptions{Address: 100, Type: "bool", Bit: ptr(bit)}
+		}
+		if n := requestsOfTheLastSecond(t, in, modbus.DeviceOptions{Interval: time.Second, Tags: tags}, 5); n != 1 {
+			t.Errorf("%d requests a second, want 1", n)
 		}
 	})
 }

@@ -48,7 +48,7 @@ func (d *Driver) readBlock(ctx context.Context, dev *device, b block) ([]gateway
 	if err != nil {
 		return nil, err
 	}
-	if e, is := res.err.(wire.Exception); is && divisible(e) && len(b.tags) > 1 { //nolint:errorlint // the engine returns it bare
+	if e, is := res.err.(wire.Exception); is && divisible(e) && b.parts() { //nolint:errorlint // the engine returns it bare
 		first, second := b.split()
 		answers, err := d.readBlock(ctx, dev, first)
 		if err != nil {
