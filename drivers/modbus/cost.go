@@ -3,11 +3,10 @@ package modbus
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
@@ -16,28 +15,23 @@ import (
 const assumedThink = 20 * time.Millisecond
 
 // Plan works out what a line has to carry, without opening it: the requests that
-// a Driver of these options sends while nothing is refused. char is the time of
-// one character, 0 where there is no wire; think is how long the instruments
-// take to answer, 0 for 20 ms. Options that Validate has faults for make no plan.
-func Plan(o Options, char, think time.Duration) (gateway.LinePlan, error) {
-	if o.Now == nil {
-		o.Now = func() gateway.Stamp { return gateway.Stamp{} }
-	}
+// a Driver of these options sends while nothing is refused, to instruments that
+// answer after 20 ms. char is the time of one character, 0 where there is no wire.
+// Options that Validate has faults for make an empty plan.
+func Plan(o Options, char time.Duration) gateway.LinePlan {
+	p := gateway.LinePlan{Line: o.Line}
+	o.Now, o.Asked = func() gateway.Stamp { return gateway.Stamp{} }, false
 	d, err := New(o)
 	if err != nil {
-		return gateway.LinePlan{}, err
+		return p
 	}
-	if think == 0 {
-		think = assumedThink
-	}
-	p := gateway.LinePlan{Line: o.Line}
 	x := d.engine(paper(char))
 	for _, s := range d.sweeps {
 		for _, b := range s.plan {
 			r := gateway.PlannedRequest{
-				Device: s.device.name, Interval: s.interval, Text: span(b.request), Tags: len(b.tags), Wire: x.wireTime(b.request),
+				Device: s.device.name, Interval: s.interval, Text: strings.TrimPrefix(b.request.String(), "read "), Tags: len(b.tags), Wire: x.wireTime(b.request),
 			}
-			r.Cycle = r.Wire + think + 2*silence(char)
+			r.Cycle = r.Wire + assumedThink + 2*d.silence(char)
 			p.Requests = append(p.Requests, r)
 			p.Use += float64(r.Cycle) / float64(r.Interval)
 		}
@@ -45,15 +39,16 @@ func Plan(o Options, char, think time.Duration) (gateway.LinePlan, error) {
 	slices.SortStableFunc(p.Requests, func(a, b gateway.PlannedRequest) int {
 		return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Interval, b.Interval))
 	})
-	return p, nil
+	return p
 }
 
-// span names what a request reads, for people.
-func span(r wire.Request) string {
-	if r.Count == 1 {
-		return fmt.Sprintf("%s %d", r.Function, r.Address)
+// silence returns how long a line is quiet between two frames.
+func (d *Driver) silence(char time.Duration) time.Duration {
+	p, _ := protocolOf(d.protocol)
+	if p.framing == nil {
+		return 0
 	}
-	return fmt.Sprintf("%s %d to %d", r.Function, r.Address, int(r.Address)+int(r.Count)-1)
+	return max(p.framing.silence(char), d.options.gap)
 }
 
 // paper is a line that is only thought of.
@@ -67,15 +62,3 @@ func (paper) Close() error                    { return nil }
 func (paper) SetReadDeadline(time.Time) error { return nil }
 func (paper) Discard() error                  { return nil }
 func (p paper) CharTime() time.Duration       { return time.Duration(p) }
-
-// silence returns how long a line is quiet between two frames.
-func silence(char time.Duration) time.Duration {
-	switch {
-	case char == 0:
-		return 0
-	case char < fastChar:
-		return fastSilence
-	default:
-		return char * 7 / 2
-	}
-}

@@ -21,6 +21,7 @@ type Driver struct {
 	protocol string
 	timeout  time.Duration
 	retries  int
+	options  engineOptions
 	now      func() gateway.Stamp
 	log      *slog.Logger
 
@@ -30,26 +31,42 @@ type Driver struct {
 	sweeps  []*sweep
 	publish gateway.Sink
 
+	connectDelay time.Duration
+
 	lonely   bool          // there is one unit on the line
+	greeting time.Duration // what a unit may take for its first answer
 	wire     time.Duration // of the longest request and its answer
 	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
 	budgetAt time.Time     // from then on dead units have not had their share of the line
 
+	crowdedUntil time.Time     // until then the line is too slow for all that is asked
+	served       time.Duration // when, in line time, the unit was due that was served last
+
+	known     bool   // nobody else has asked anything on the line of late
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open
 	lastErr   string // why the line is down, as it was logged
 	backoff   time.Duration
 
+	writes    bool
+	writing   chan struct{} // held while a person writes
 	inquiries chan *inquiry // from errands
 	loans     chan *loan
 	waiting   []*inquiry // for their turn
+	tap       *tap       // on the open line
 	asked     bool       // the last transaction was of an inquiry
 	lent      bool
 
+	traces gateway.Traces
+
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
-	busy   usage
+	busy   gateway.Usage
+	port   uart // nil while there is none that counts
 }
+
+// uart is a line whose hardware counts errors.
+type uart interface{ UART() gateway.UARTErrors }
 
 // startingReason is why nothing is known yet.
 const startingReason = "starting"
@@ -80,20 +97,30 @@ func New(o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
-		log:       slog.New(slog.DiscardHandler),
-		inquiries: make(chan *inquiry), loans: make(chan *loan),
+		log:     slog.New(slog.DiscardHandler),
+		options: o.engine(),
+
+		connectDelay: o.ConnectDelay,
+		writes:       o.Writes,
+		writing:      make(chan struct{}, 1),
+		inquiries:    make(chan *inquiry),
+		loans:        make(chan *loan),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
 	}
 	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
-		d.add(name, o.Devices[name], o.Asked)
+		d.add(name, o.Devices[name])
+	}
+	d.greeting = greetingOf(len(d.devices))
+	if o.Asked {
+		d.sweeps = nil
 	}
 	return d, nil
 }
 
-func (d *Driver) add(name string, o DeviceOptions, asked bool) {
+func (d *Driver) add(name string, o DeviceOptions) {
 	id := o.Unit()
 	if d.units[id] == nil {
 		d.units[id] = &unit{id: id}
@@ -115,9 +142,6 @@ func (d *Driver) add(name string, o DeviceOptions, asked bool) {
 		d.tags = append(d.tags, t.tag)
 	}
 	d.lonely = !slices.ContainsFunc(d.devices, func(other *device) bool { return other.unit != dev.unit })
-	if asked {
-		return
-	}
 	groups := group(o, names, tags)
 	for _, interval := range slices.Sorted(maps.Keys(groups)) {
 		d.sweeps = append(d.sweeps, newSweep(dev, o, interval, groups[interval]))

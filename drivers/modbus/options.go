@@ -7,20 +7,14 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// The protocols a Driver speaks.
-const (
-	RTU = "modbus-rtu"
-	TCP = "modbus-tcp"
-)
-
 // Options make a Driver: one line and the devices on it.
 type Options struct {
 	Line     string // its name
-	Protocol string // RTU or TCP
+	Protocol string // one of Protocols
 	LineOptions
 	Devices map[string]DeviceOptions // by name
-	Writes  bool                     // whether anything may ever be written
-	Asked   bool                     // whether nothing is read but what Read is asked for
+	Writes  bool                     // whether Driver.Write may write at all
+	Asked   bool                     // whether nothing is read but what Driver.Read asks for
 
 	Now func() gateway.Stamp // when a reply came; required
 	Log *slog.Logger         // nil for none
@@ -30,20 +24,31 @@ type Options struct {
 type LineOptions struct {
 	ResponseTimeout time.Duration `toml:"response_timeout"` // how long an instrument may think; 0 means 500ms
 	Retries         *int          `toml:"retries"`          // how often a request without a good reply is sent again; nil means 1
+
+	Echo            string        `toml:"echo"`              // whether the adapter sends requests back: auto (""), on or off
+	InterRequestGap time.Duration `toml:"inter_request_gap"` // silence before a request; at least 3.5 characters on a wire
+	ConnectDelay    time.Duration `toml:"connect_delay"`     // before the first request on a new connection
+	AnyUnitReply    bool          `toml:"any_unit_reply"`    // replies may come from unit 0 or 255, as some gateways have it
 }
 
 // DeviceOptions are of the table [device.x]. Zero values mean the defaults.
 type DeviceOptions struct {
-	SlaveID      *int                  `toml:"slave_id"`
-	UnitID       *int                  `toml:"unit_id"` // the same as SlaveID
-	Interval     time.Duration         `toml:"interval"`
-	Addressing   string                `toml:"addressing"`    // "zero-based" (""), or "modicon" for 40001-style numbers
-	ByteOrder    string                `toml:"byte_order"`    // of its 32-bit and 64-bit tags that name none; "" means ABCD
-	MaxRegisters int                   `toml:"max_registers"` // in one request; 0 means 125
-	MaxGap       *int                  `toml:"max_gap"`       // unneeded registers that are read rather than asking twice; nil means 8
-	NoMerge      bool                  `toml:"no_merge"`      // every tag has a request of its own
-	Holes        [][2]int              `toml:"holes"`         // first and last of 0-based addresses that no request may read in passing
-	Tags         map[string]TagOptions `toml:"tag"`
+	SlaveID      *int          `toml:"slave_id"`
+	UnitID       *int          `toml:"unit_id"` // the same as SlaveID
+	Interval     time.Duration `toml:"interval"`
+	Addressing   string        `toml:"addressing"`    // "zero-based" (""), or "modicon" for 40001-style numbers
+	ByteOrder    string        `toml:"byte_order"`    // of its 32-bit and 64-bit tags that name none; "" means ABCD
+	MaxRegisters int           `toml:"max_registers"` // in one request; 0 means 125
+	MaxGap       *int          `toml:"max_gap"`       // unneeded registers that are read rather than asking twice; nil means 8
+	NoMerge      bool          `toml:"no_merge"`      // every tag has a request of its own
+	Holes        [][2]int      `toml:"holes"`         // first and last of 0-based addresses that no request may read in passing
+
+	// WriteFunction is "auto" (""): one register by function 6, several by 16, a coil
+	// by 5; "multiple": 16 and 15 always, for instruments that know no others;
+	// "single": never these.
+	WriteFunction string `toml:"write_function"`
+
+	Tags map[string]TagOptions `toml:"tag"`
 }
 
 // TagOptions are of the table [device.x.tag.y]. Zero values mean the defaults.
@@ -70,6 +75,15 @@ const (
 	maxResponseTimeout = time.Minute
 	maxRetries         = 10
 )
+
+func (o Options) engine() engineOptions {
+	p, _ := protocolOf(o.Protocol)
+	e := engineOptions{echo: o.Echo, gap: o.InterRequestGap, anyUnit: o.AnyUnitReply, network: p.network}
+	if e.echo == "" {
+		e.echo = echoAuto
+	}
+	return e
+}
 
 func (o LineOptions) responseTimeout() time.Duration {
 	if o.ResponseTimeout == 0 {

@@ -14,6 +14,9 @@ const (
 	// A port that is missing is looked for this often.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
+
+	// strangerWait bounds how long answers to others are waited for.
+	strangerWait = 500 * time.Millisecond
 )
 
 // Run polls until ctx ends, and returns ctx's error. It owns the lines that open
@@ -30,7 +33,7 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		if err != nil {
 			return err
 		}
-		err = d.poll(ctx, d.engine(l))
+		err = d.work(ctx, l)
 		if closeErr := l.Close(); closeErr != nil {
 			d.log.Debug("close", "reason", closeErr.Error())
 		}
@@ -54,16 +57,59 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 	}
 }
 
+// work polls on an open line, after the pause that some instruments need.
+func (d *Driver) work(ctx context.Context, l gateway.Line) error {
+	if !gateway.Sleep(ctx, d.connectDelay) {
+		return ctx.Err()
+	}
+	d.hasPort(l)
+	defer d.hasPort(nil)
+	x := d.engine(l)
+	d.distrust(x)
+	return d.poll(ctx, x)
+}
+
+// hasPort notes the line that is open, nil for none, for what Status asks it.
+func (d *Driver) hasPort(l gateway.Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.port, _ = l.(uart)
+}
+
 func (d *Driver) engine(l gateway.Line) engine {
+	p, _ := protocolOf(d.protocol)
+	d.tap = &tap{Line: l, view: viewer{traces: &d.traces, protocol: p}}
+	l = d.tap
 	var x engine
-	if d.protocol == TCP {
-		x = newMBAP(l, d)
+	if p.framing == nil {
+		x = newMBAP(l, d.options, d)
 	} else {
-		x = newRTU(l, d.timeout, d)
+		x = newRTU(l, p.framing, d.timeout, d.options, d)
 	}
 	d.wire = x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
 	d.proved, d.downKnown = false, false
 	return x
+}
+
+// distrust leaves all units alone for a while after the line was opened for the
+// first time, or after a loan: an answer may still come that somebody else asked
+// for, or this program before it was started anew.
+func (d *Driver) distrust(x engine) {
+	if d.known {
+		return
+	}
+	d.known = true
+	until := time.Now().Add(min(2*x.quarantine(0), strangerWait))
+	for _, u := range d.units {
+		if u != nil && until.After(u.blockedUntil) {
+			u.blockedUntil = until
+		}
+	}
+	for _, s := range d.sweeps {
+		if !s.active && s.due.Before(until) {
+			s.due = until
+		}
+	}
 }
 
 // longest returns the registers of the longest request.

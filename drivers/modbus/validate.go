@@ -12,8 +12,9 @@ import (
 // Validate names everything that is wrong, with keys like device.pump3.tag.pressure.type.
 func (o Options) Validate() gateway.Faults {
 	var f gateway.Faults
-	if o.Protocol != RTU && o.Protocol != TCP {
-		f.Add("protocol", "%q is not in this version; use %s or %s", o.Protocol, RTU, TCP)
+	protocol, ok := protocolOf(o.Protocol)
+	if !ok {
+		f.Add("protocol", "%s", gateway.Unknown(o.Protocol, "a protocol of Modbus", protocolNames()))
 	}
 	f = append(f, o.LineOptions.Validate()...)
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
@@ -23,7 +24,7 @@ func (o Options) Validate() gateway.Faults {
 			below.Add("", "%v", err)
 		}
 		// Serial line, 2.2: 0 is a broadcast, which nobody answers; 248 to 255 are reserved.
-		if unit := d.Unit(); o.Protocol == RTU && (d.SlaveID != nil || d.UnitID != nil) && (unit < 1 || unit > 247) {
+		if unit := d.Unit(); ok && !protocol.network && (d.SlaveID != nil || d.UnitID != nil) && (unit < 1 || unit > 247) {
 			below.Add("slave_id", "%d is not possible on a serial line; use 1 to 247", unit)
 		}
 		f.Under("device."+name, below)
@@ -37,11 +38,27 @@ func (o LineOptions) Validate() gateway.Faults {
 	if t := o.responseTimeout(); t < time.Millisecond || t > maxResponseTimeout {
 		f.Add("response_timeout", "%s is not sensible; use 1ms to %s", t, maxResponseTimeout)
 	}
+	if o.Echo != "" && !slices.Contains(echoes, o.Echo) {
+		f.Add("echo", "%s", gateway.Unknown(o.Echo, "an echo", echoes))
+	}
+	for _, pause := range []struct {
+		key string
+		d   time.Duration
+	}{{"inter_request_gap", o.InterRequestGap}, {"connect_delay", o.ConnectDelay}} {
+		if pause.d > maxPause {
+			f.Add(pause.key, "%s is not sensible; use at most %s", pause.d, maxPause)
+		}
+	}
 	if n := o.retries(); n < 0 || n > maxRetries {
 		f.Add("retries", "%d is not possible; use 0 to %d", n, maxRetries)
 	}
 	return f
 }
+
+var echoes = []string{echoAuto, echoOn, echoOff}
+
+// maxPause bounds the pauses that an instrument may need.
+const maxPause = 10 * time.Second
 
 // Validate names everything that is wrong; below tags with keys like tag.pressure.type.
 func (o DeviceOptions) Validate() gateway.Faults {
@@ -61,6 +78,9 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	}
 	if n := o.maxGap(); n < 0 || n > wire.MaxRegisters {
 		f.Add("max_gap", "%d is not possible; use 0 to %d", n, wire.MaxRegisters)
+	}
+	if o.WriteFunction != "" && !slices.Contains(writeFunctions, o.WriteFunction) {
+		f.Add("write_function", "%s", gateway.Unknown(o.WriteFunction, "a way to write", writeFunctions))
 	}
 	for _, h := range o.Holes {
 		if h[0] < 0 || h[1] > 65535 || h[0] > h[1] {
@@ -112,8 +132,23 @@ func (o DeviceOptions) validateTag(name string) gateway.Faults {
 	if _, err := sentinels(p.layout.Type, t.BadValues); err != nil {
 		f.Add("bad_values", "%v", err)
 	}
+	if t.Writable {
+		o.validateWritable(&f, p)
+	}
 	if !p.layout.Type.Numeric() {
 		f = append(f, t.ValidateText(p.layout.Type.Name)...)
 	}
 	return f
+}
+
+// validateWritable says why a tag cannot be written.
+func (o DeviceOptions) validateWritable(f *gateway.Faults, p placed) {
+	switch {
+	case p.function == wire.ReadInputRegisters || p.function == wire.ReadDiscreteInputs:
+		f.Add("writable", "the table %s can only be read; remove writable, min and max", p.function)
+	case p.layout.Type.Name == "string":
+		f.Add("writable", "a string cannot be written in this version; remove writable, min and max")
+	case o.WriteFunction == writeSingle && p.layout.Registers() > 1:
+		f.Add("writable", "a %s takes %d registers, which write_function = \"single\" cannot write at once; use \"auto\" or \"multiple\" on the device", p.layout.Type.Name, p.layout.Registers())
+	}
 }
