@@ -338,16 +338,16 @@ func (s *subscriber) take(first byte, id uint16, body []byte) {
 	switch {
 	case first>>4 == typePubrel:
 		delete(s.held, id)
-		s.send(appendAck(nil, typePubcomp, id))
+		s.send(appendAck(nil, typePubcomp, id, mqtt311, reasonSuccess))
 	case first>>4 == typePublish:
 		if !s.held[id] {
 			s.number(body)
 		}
 		if s.qos == 2 {
 			s.held[id] = true
-			s.send(appendAck(nil, typePubrec, id))
+			s.send(appendAck(nil, typePubrec, id, mqtt311, reasonSuccess))
 		} else {
-			s.send(appendAck(nil, typePuback, id))
+			s.send(appendAck(nil, typePuback, id, mqtt311, reasonSuccess))
 		}
 	}
 }
@@ -405,7 +405,7 @@ func publishNumbers(t *testing.T, address string, qos byte, n int, room chan<- s
 				return
 			}
 			if first>>4 == typePubrec {
-				l.write(t, appendAck(nil, typePubrel, id))
+				l.write(t, appendAck(nil, typePubrel, id, mqtt311, reasonSuccess))
 			} else {
 				open--
 			}

@@ -41,7 +41,9 @@ type violation struct {
 
 func (v violation) Error() string { return v.text }
 
-func violated(format string, args ...any) error { return violatedAs(reasonProtocolError, format, args...) }
+func violated(format string, args ...any) error {
+	return violatedAs(reasonProtocolError, format, args...)
+}
 
 // malformed is a packet that cannot be read.
 func malformed(format string, args ...any) error { return violatedAs(reasonMalformed, format, args...) }

@@ -124,8 +124,8 @@ const handedOn = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopi
 
 // properties are those of one packet.
 type properties struct {
-	has    uint64            // set of those that came
-	number [64]uint32        // of those that are numbers
+	has    uint64     // set of those that came
+	number [64]uint32 // of those that are numbers
 	text   map[property]string
 	onward []byte // those of a message that are handed on
 }
