@@ -39,7 +39,8 @@ test-arm: cross ## unit tests on armv7 and the demo on armv7 and arm64, emulated
 test-long: ## fuzzing, many random histories, and kill -9 again and again; hours
 	@.ci/need test
 	go test -timeout 2h -run EverySeq ./buffer -rapid.checks=20000
-	go test -timeout 2h -count 10 -run 'Kill|Fault' ./buffer ./drivers/modbus ./cmd/gaugeway
+	go test -timeout 2h -count 10 -run 'Kill|Fault' ./buffer ./cmd/gaugeway
+	GAUGEWAY_LONG=1 go test -timeout 1h -run 'Long|Fault' ./drivers/modbus
 	$(MAKE) fuzz FUZZTIME=5m
 
 FUZZTIME ?= 30s

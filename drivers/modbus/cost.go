@@ -16,28 +16,23 @@ import (
 const assumedThink = 20 * time.Millisecond
 
 // Plan works out what a line has to carry, without opening it: the requests that
-// a Driver of these options sends while nothing is refused. char is the time of
-// one character, 0 where there is no wire; think is how long the instruments
-// take to answer, 0 for 20 ms. Options that Validate has faults for make no plan.
-func Plan(o Options, char, think time.Duration) (gateway.LinePlan, error) {
-	if o.Now == nil {
-		o.Now = func() gateway.Stamp { return gateway.Stamp{} }
-	}
+// a Driver of these options sends while nothing is refused, to instruments that
+// answer after 20 ms. char is the time of one character, 0 where there is no wire.
+// Options that Validate has faults for make an empty plan.
+func Plan(o Options, char time.Duration) gateway.LinePlan {
+	p := gateway.LinePlan{Line: o.Line}
+	o.Now, o.Asked = func() gateway.Stamp { return gateway.Stamp{} }, false
 	d, err := New(o)
 	if err != nil {
-		return gateway.LinePlan{}, err
+		return p
 	}
-	if think == 0 {
-		think = assumedThink
-	}
-	p := gateway.LinePlan{Line: o.Line}
 	x := d.engine(paper(char))
 	for _, s := range d.sweeps {
 		for _, b := range s.plan {
 			r := gateway.PlannedRequest{
 				Device: s.device.name, Interval: s.interval, Text: span(b.request), Tags: len(b.tags), Wire: x.wireTime(b.request),
 			}
-			r.Cycle = r.Wire + think + 2*silence(char)
+			r.Cycle = r.Wire + assumedThink + 2*silence(char)
 			p.Requests = append(p.Requests, r)
 			p.Use += float64(r.Cycle) / float64(r.Interval)
 		}
@@ -45,7 +40,7 @@ func Plan(o Options, char, think time.Duration) (gateway.LinePlan, error) {
 	slices.SortStableFunc(p.Requests, func(a, b gateway.PlannedRequest) int {
 		return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Interval, b.Interval))
 	})
-	return p, nil
+	return p
 }
 
 // span names what a request reads, for people.

@@ -104,7 +104,7 @@ func requestOf(d DeviceOptions, tags []*tag, request, reply []byte) (wire.Reques
 	}
 	var fit []wire.Request
 	var names []string
-	for _, b := range plan(d, tags, nil) {
+	for _, b := range plan(d, tags) {
 		names = append(names, fmt.Sprintf("%s %d, %d bytes", b.request.Function, b.request.Address, wire.RTUReplySize(b.request)))
 		if wire.RTUReplySize(b.request) == len(reply) {
 			fit = append(fit, b.request)

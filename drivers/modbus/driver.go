@@ -31,18 +31,26 @@ type Driver struct {
 	publish gateway.Sink
 
 	lonely   bool          // there is one unit on the line
+	greeting time.Duration // what a unit may take for its first answer
 	wire     time.Duration // of the longest request and its answer
 	forceAt  time.Time     // from then on a silent unit may be tried although it makes others wait
 	budgetAt time.Time     // from then on dead units have not had their share of the line
 
+	crowdedUntil time.Time     // until then the line is too slow for all that is asked
+	served       time.Duration // when, in line time, the unit was due that was served last
+
+	known     bool   // nobody else has asked anything on the line of late
 	proved    bool   // the open line has answered
 	downKnown bool   // a try to open has failed since it was last open
 	lastErr   string // why the line is down, as it was logged
 	backoff   time.Duration
 
+	writes    bool
+	writing   chan struct{} // held while a person writes
 	inquiries chan *inquiry // from errands
 	loans     chan *loan
 	waiting   []*inquiry // for their turn
+	tap       *tap       // on the open line
 	asked     bool       // the last transaction was of an inquiry
 	lent      bool
 
@@ -81,7 +89,10 @@ func New(o Options) (*Driver, error) {
 	d := &Driver{
 		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
 		log:       slog.New(slog.DiscardHandler),
-		inquiries: make(chan *inquiry), loans: make(chan *loan),
+		writes:    o.Writes,
+		writing:   make(chan struct{}, 1),
+		inquiries: make(chan *inquiry),
+		loans:     make(chan *loan),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
@@ -89,6 +100,10 @@ func New(o Options) (*Driver, error) {
 	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name], o.Asked)
+	}
+	d.greeting = greetingOf(len(d.devices))
+	if o.Asked {
+		d.sweeps = nil
 	}
 	return d, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -30,6 +31,10 @@ type inquiry struct {
 	unit    *unit
 	request wire.Request
 	result  chan result // has room for it
+
+	// taken is set by whoever is first: the caller who gives up, so that it is
+	// never sent, or the polling goroutine that sends it.
+	taken atomic.Bool
 }
 
 // result is what came of an inquiry.
@@ -38,6 +43,7 @@ type result struct {
 	data      []byte
 	stamp     gateway.Stamp
 	took      time.Duration
+	tried     bool  // it may have reached the instrument
 	err       error // why there is no data: of the instrument, or of the line
 }
 
@@ -53,6 +59,11 @@ func (d *Driver) ask(ctx context.Context, u *unit, r wire.Request) (result, erro
 	case <-ctx.Done():
 		return result{}, d.late(ctx)
 	}
+	return d.outcome(ctx, q)
+}
+
+// outcome waits for the result of an inquiry.
+func (d *Driver) outcome(ctx context.Context, q *inquiry) (result, error) {
 	select {
 	case res := <-q.result:
 		if errors.Is(res.err, ErrLineDown) {
@@ -60,10 +71,11 @@ func (d *Driver) ask(ctx context.Context, u *unit, r wire.Request) (result, erro
 		}
 		return res, nil
 	case <-ctx.Done():
-		return result{}, d.late(ctx)
+		return result{tried: !q.taken.CompareAndSwap(false, true)}, d.late(ctx)
 	}
 }
 
+// late says that ctx has ended too soon.
 func (d *Driver) late(ctx context.Context) error {
 	return fmt.Errorf("line %s did not get round to it in time: %w", d.line, ctx.Err())
 }
@@ -139,8 +151,12 @@ func (d *Driver) inquire(ctx context.Context, x engine, q *inquiry) error {
 			return nil
 		}
 	}
+	if !q.taken.CompareAndSwap(false, true) {
+		return nil // its caller has gone
+	}
 	res, data, err := d.inquireOnce(ctx, x, u, q.request)
-	if err != nil {
+	res.tried = true
+	if err != nil && !isMiss(res.err) {
 		res.err = fmt.Errorf("%w: line %s: %w", ErrLineDown, d.line, err)
 	}
 	res.data = slices.Clone(data)
@@ -152,13 +168,16 @@ func (d *Driver) inquire(ctx context.Context, x engine, q *inquiry) error {
 func (d *Driver) inquireOnce(ctx context.Context, x engine, u *unit, r wire.Request) (result, []byte, error) {
 	sent := time.Now()
 	u.triedAt = sent
+	d.tap.start()
 	data, at, err := x.exchange(ctx, u.id, r, d.timeout)
 	d.count(sent, at, err)
 	res := result{stamp: d.now(), took: at.Sub(sent), err: err}
+	res.sent, res.got = d.tap.stop()
 	switch {
 	case ctx.Err() != nil:
 		return res, nil, ctx.Err()
 	case isLineError(err):
+		d.owe(x, u, r, sent, at)
 		return res, nil, err
 	case isMiss(err) || viaGateway(err):
 		d.silent(x, u, r, err, sent, at)

@@ -36,13 +36,16 @@ func (d *device) learn(h hole) {
 	}
 }
 
-// answers forgets that a request reads nothing but what does not exist.
-func (d *device) answers(r wire.Request) {
-	if len(d.holes) == 0 {
-		return
+// answers forgets that a request reads what does not exist, and reports whether
+// that had been learned.
+func (d *device) answers(r wire.Request) bool {
+	n := len(d.holes)
+	if n == 0 {
+		return false
 	}
 	h := hole{r.Function, int(r.Address), int(r.Address) + int(r.Count) - 1}
 	d.holes = slices.DeleteFunc(d.holes, func(o hole) bool { return o == h })
+	return len(d.holes) < n
 }
 
 // respect divides the requests that cross what another sweep of the device has
@@ -54,7 +57,7 @@ func (s *sweep) respect() {
 		if len(b.tags) < 2 || !crossesAny(s.device.holes, b.request.Function, b.start(), b.end()) {
 			continue
 		}
-		parts := plan(s.device.options, b.tags, s.device.holes)
+		parts := plan(s.device.options, b.tags, s.device.holes...)
 		s.blocks = slices.Replace(s.blocks, i, i+1, parts...)
 		i += len(parts) - 1
 	}

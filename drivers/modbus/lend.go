@@ -45,7 +45,7 @@ func (d *Driver) Lend(ctx context.Context, use func(context.Context) error) erro
 // lend waits until a line that is closed comes back; the error is ctx's.
 func (d *Driver) lend(ctx context.Context, l *loan) error {
 	d.log.Info("line lent")
-	d.lent, d.downKnown = true, true
+	d.lent, d.downKnown, d.known = true, true, false
 	d.close(gateway.Maintenance, lentReason)
 	close(l.granted)
 	defer func() { d.lent = false }()

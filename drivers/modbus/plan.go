@@ -25,7 +25,7 @@ const bitsPerRegister = 16
 
 // plan merges tags of one device and interval into as few requests as its
 // options and the holes that it is known to have allow.
-func plan(d DeviceOptions, tags []*tag, known []hole) []block {
+func plan(d DeviceOptions, tags []*tag, known ...hole) []block {
 	tags = slices.Clone(tags)
 	slices.SortStableFunc(tags, func(a, b *tag) int {
 		return cmp.Or(cmp.Compare(a.function, b.function), cmp.Compare(a.address, b.address), cmp.Compare(a.tag.Name, b.tag.Name))
@@ -97,6 +97,11 @@ func newBlock(tags []*tag) block {
 		request: wire.Request{Function: tags[0].function, Address: uint16(first), Count: uint16(end - first)},
 		tags:    tags,
 	}
+}
+
+// parts reports whether there is a tag that takes less than the whole block.
+func (b *block) parts() bool {
+	return slices.ContainsFunc(b.tags, func(t *tag) bool { return t.address > b.start() || t.end() < b.end() })
 }
 
 // split parts a block that the instrument refuses to answer whole: at the widest

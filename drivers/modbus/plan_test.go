@@ -1,7 +1,9 @@
 package modbus_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -36,10 +38,7 @@ func texts(t *testing.T, d modbus.DeviceOptions) string {
 	if d.Interval == 0 {
 		d.Interval = time.Second
 	}
-	p, err := modbus.Plan(rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := modbus.Plan(rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600)
 	var all []string
 	for _, r := range p.Requests {
 		all = append(all, r.Text)
@@ -76,10 +75,7 @@ func TestPlanMergesWhatItMay(t *testing.T) {
 
 func TestPlanTellsWhatALineCosts(t *testing.T) {
 	d := modbus.DeviceOptions{SlaveID: ptr(1), Interval: time.Second, Tags: words(upTo(20)...)}
-	p, err := modbus.Plan(rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := modbus.Plan(rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600)
 	// 8 + 45 characters of 1.0417 ms are 55.21 ms; with twice 3.5 and 20 ms to think 82.5 ms.
 	r := p.Requests[0]
 	if len(p.Requests) != 1 || r.Tags != 20 || r.Wire.Round(10*time.Microsecond) != 55210*time.Microsecond || r.Cycle.Round(10*time.Microsecond) != 82500*time.Microsecond {
@@ -90,15 +86,15 @@ func TestPlanTellsWhatALineCosts(t *testing.T) {
 	}
 	o := rtu(0, map[string]modbus.DeviceOptions{"d": d})
 	o.Protocol = modbus.TCP
-	if p, err := modbus.Plan(o, 0, 5*time.Millisecond); err != nil || p.Requests[0].Cycle != 5*time.Millisecond || p.Requests[0].Wire != 0 {
-		t.Errorf("TCP: %+v, %v", p, err)
+	if p := modbus.Plan(o, 0); p.Requests[0].Cycle != 20*time.Millisecond || p.Requests[0].Wire != 0 {
+		t.Errorf("TCP: %+v", p)
 	}
-	if _, err := modbus.Plan(modbus.Options{Line: "x"}, 0, 0); err == nil {
+	if p := modbus.Plan(modbus.Options{Line: "x"}, 0); len(p.Requests) > 0 {
 		t.Error("a plan of options that are wrong")
 	}
 }
 
-// requests runs a device for some seconds and returns how many requests the last took.
+// requestsOfTheLastSecond runs a device for some seconds and returns how many requests the last took.
 func requestsOfTheLastSecond(t *testing.T, in *simulate.Instruments, d modbus.DeviceOptions, seconds int) uint64 {
 	t.Helper()
 	d.SlaveID = ptr(1)
@@ -167,6 +163,61 @@ func TestWhatOneSweepLearnsTheOthersKnow(t *testing.T) {
 		l.stop()
 		if n := after.Requests - before.Requests; n > 10 || after.Exceptions != before.Exceptions {
 			t.Errorf("%d requests in nine seconds, want one a second again", n)
+		}
+	})
+}
+
+// TestAHoleThatIsMetWithSilence has an instrument that refuses what is missing,
+// and says nothing at all to a request across a gap.
+func TestAHoleThatIsMetWithSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, make([]uint16, 20)...)
+		in.Unit(1).Remove(wire.ReadHoldingRegisters, 19, 1)
+		longest := 12
+		serve := func(ctx context.Context, far io.ReadWriter) error {
+			return in.ServeRTU(ctx, &deafToLong{far, &longest})
+		}
+		d := modbus.DeviceOptions{SlaveID: ptr(1), Interval: 2 * time.Second, Tags: words(upTo(20)...)}
+		longest = 20 // the first time it refuses; later it is deaf to more than 12 registers
+		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, serve)
+		time.Sleep(time.Second)
+		longest = 12
+		time.Sleep(59 * time.Second)
+		l.stop()
+		for _, tag := range []string{"d/t0", "d/t18"} {
+			if n := between(l.sheet, tag, 30, 60); n != 15 {
+				t.Errorf("%s: %d good readings of 15", tag, n)
+			}
+		}
+	})
+}
+
+// deafToLong loses requests for many registers.
+type deafToLong struct {
+	io.ReadWriter
+	longest *int
+}
+
+func (d *deafToLong) Read(p []byte) (int, error) {
+	for {
+		n, err := d.ReadWriter.Read(p)
+		if err != nil || n < 6 || int(p[5]) <= *d.longest {
+			return n, err
+		}
+	}
+}
+
+func TestBitsOfARegisterThatIsMissingAreAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := simulate.NewInstruments()
+		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
+		tags := make(map[string]modbus.TagOptions)
+		for bit := range 16 {
+			tags[fmt.Sprintf("b%d", bit)] = modbus.TagOptions{Address: 100, Type: "bool", Bit: ptr(bit)}
+		}
+		if n := requestsOfTheLastSecond(t, in, modbus.DeviceOptions{Interval: time.Second, Tags: tags}, 5); n != 1 {
+			t.Errorf("%d requests a second, want 1", n)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -78,12 +79,7 @@ func (d *Driver) idle(ctx context.Context, x engine, timer *time.Timer, now time
 }
 
 func (d *Driver) owed(now time.Time) bool {
-	for _, s := range d.sweeps {
-		if s.unit.owes(now) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(d.devices, func(dev *device) bool { return dev.unit.owes(now) })
 }
 
 // transact asks for one block of the sweep. The error is that the line is lost,
@@ -101,14 +97,16 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 	s.unit.triedAt = sent
 	data, at, err := x.exchange(ctx, s.unit.id, r, d.patience(s.unit))
 	d.count(sent, at, err)
+	d.serve(s.unit, at.Sub(sent))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	switch {
 	case isLineError(err):
+		d.owe(x, s.unit, r, sent, at)
 		return err
 	case isMiss(err) || viaGateway(err):
-		d.missed(x, s, b, r, err, sent, at)
+		d.missed(x, s, i, r, err, sent, at)
 		return x.worn()
 	}
 	now := d.now()
@@ -134,7 +132,7 @@ func (d *Driver) patience(u *unit) time.Duration {
 	if d.lonely {
 		return d.timeout
 	}
-	return u.patience(d.timeout)
+	return u.patience(d.timeout, d.greeting)
 }
 
 // postpone asks a busy unit again a little later, if that is still in time.
@@ -159,7 +157,7 @@ func (d *Driver) took(s *sweep, i int, data []byte, err error) {
 	d.refused(s.device, fmt.Sprintf("%v at %s %d", err, b.request.Function, b.request.Address))
 	exception, is := err.(wire.Exception) //nolint:errorlint // the engine returns it bare
 	switch {
-	case is && divisible(exception) && len(b.tags) > 1:
+	case is && divisible(exception) && b.parts():
 		s.divide(i)
 	default:
 		if is && divisible(exception) {
@@ -218,8 +216,8 @@ func (d *Driver) forget(u *unit) {
 
 // missed notes that a request had no good answer, and gives up what cannot be
 // asked for again in time.
-func (d *Driver) missed(x engine, s *sweep, b *block, r wire.Request, why error, sent, now time.Time) {
-	u := s.unit
+func (d *Driver) missed(x engine, s *sweep, i int, r wire.Request, why error, sent, now time.Time) {
+	u, b := s.unit, &s.blocks[i]
 	d.silent(x, u, r, why, sent, now)
 	b.attempts++
 	b.fails++
@@ -236,10 +234,13 @@ func (d *Driver) missed(x engine, s *sweep, b *block, r wire.Request, why error,
 		}
 		return
 	}
-	if b.attempts > d.retries {
+	switch {
+	case b.joined > 0 && r == b.request: // some say nothing to what they cannot answer whole
+		s.divide(i)
+	case b.attempts > d.retries:
 		s.lose(b, reason)
 	}
-	if s.complete() || !u.blockedUntil.Add(x.wireTime(b.request)).Before(s.due) {
+	if s.complete() || !u.blockedUntil.Add(x.wireTime(r)).Before(s.due) {
 		s.finish(d.publish, reason, d.now())
 	}
 }
@@ -250,19 +251,30 @@ func (d *Driver) silent(x engine, u *unit, r wire.Request, why error, sent, now 
 	if viaGateway(why) {
 		d.prove()
 	} else {
-		quarantine, due := x.quarantine(u.slowest), sent.Add(x.wireTime(r)+d.timeout)
-		if quarantine == 0 || due.Before(now) {
-			due = now
-		}
-		u.owe(sent, due, quarantine, x.replySize(r))
+		d.owe(x, u, r, sent, now)
 	}
 	cost := now.Sub(sent)
 	if u.hopeless() {
 		d.forceAt = now.Add(deadShare * cost)
 	}
-	if u.dead() {
+	if u.fails > offlineAfter && d.anyAlive() {
 		d.spend(cost, now)
 	}
+}
+
+// anyAlive reports whether there is anybody whom tries to reach dead units could
+// cost anything.
+func (d *Driver) anyAlive() bool {
+	return slices.ContainsFunc(d.sweeps, func(s *sweep) bool { return !s.unit.hopeless() })
+}
+
+// owe leaves a unit alone while the answer to a request may still come.
+func (d *Driver) owe(x engine, u *unit, r wire.Request, sent, now time.Time) {
+	quarantine, due := x.quarantine(u.slowest), sent.Add(x.wireTime(r)+d.timeout)
+	if quarantine == 0 || due.Before(now) {
+		due = now
+	}
+	u.owe(sent, due, quarantine, x.replySize(r))
 }
 
 // spend takes a try to reach a dead unit from what these may cost. Three long

@@ -30,7 +30,7 @@ func (d *Driver) Read(ctx context.Context, device, name string) ([]gateway.Answe
 		tags = []*tag{t}
 	}
 	var answers []gateway.Answer
-	for _, b := range plan(dev.options, tags, nil) {
+	for _, b := range plan(dev.options, tags) {
 		more, err := d.readBlock(ctx, dev, b)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", device, err)
@@ -48,7 +48,7 @@ func (d *Driver) readBlock(ctx context.Context, dev *device, b block) ([]gateway
 	if err != nil {
 		return nil, err
 	}
-	if e, is := res.err.(wire.Exception); is && divisible(e) && len(b.tags) > 1 { //nolint:errorlint // the engine returns it bare
+	if e, is := res.err.(wire.Exception); is && divisible(e) && b.parts() { //nolint:errorlint // the engine returns it bare
 		first, second := b.split()
 		answers, err := d.readBlock(ctx, dev, first)
 		if err != nil {

@@ -48,7 +48,7 @@ func newRTU(line gateway.Line, timeout time.Duration, w witness) *rtu {
 }
 
 func (x *rtu) exchange(ctx context.Context, unit byte, r wire.Request, think time.Duration) ([]byte, time.Time, error) {
-	var pdu [5]byte
+	var pdu [16]byte
 	x.request = wire.AppendRTU(x.request[:0], unit, r.AppendPDU(pdu[:0]))
 	if err := x.settle(ctx); err != nil {
 		return nil, time.Now(), err
@@ -136,7 +136,7 @@ func (x *rtu) missing() error {
 func (x *rtu) next() (wire.RTUFrame, bool) {
 	for i := 0; i < x.n; i++ {
 		rest := x.buf[i:x.n]
-		if len(x.request) > 0 && len(rest) >= len(x.request) && bytes.Equal(rest[:len(x.request)], x.request) {
+		if len(x.request) > 0 && !wire.Function(x.request[1]).Writes() && len(rest) >= len(x.request) && bytes.Equal(rest[:len(x.request)], x.request) {
 			x.witness.echoed()
 			x.witness.strayBytes(i)
 			x.take(i + len(x.request))

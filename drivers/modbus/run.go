@@ -14,6 +14,9 @@ const (
 	// A port that is missing is looked for this often.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
+
+	// strangerWait bounds how long answers to others are waited for.
+	strangerWait = 500 * time.Millisecond
 )
 
 // Run polls until ctx ends, and returns ctx's error. It owns the lines that open
@@ -30,7 +33,9 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		if err != nil {
 			return err
 		}
-		err = d.poll(ctx, d.engine(l))
+		x := d.engine(l)
+		d.distrust(x)
+		err = d.poll(ctx, x)
 		if closeErr := l.Close(); closeErr != nil {
 			d.log.Debug("close", "reason", closeErr.Error())
 		}
@@ -55,6 +60,8 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 }
 
 func (d *Driver) engine(l gateway.Line) engine {
+	d.tap = &tap{Line: l}
+	l = d.tap
 	var x engine
 	if d.protocol == TCP {
 		x = newMBAP(l, d)
@@ -64,6 +71,27 @@ func (d *Driver) engine(l gateway.Line) engine {
 	d.wire = x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
 	d.proved, d.downKnown = false, false
 	return x
+}
+
+// distrust leaves all units alone for a while after the line was opened for the
+// first time, or after a loan: an answer may still come that somebody else asked
+// for, or this program before it was started anew.
+func (d *Driver) distrust(x engine) {
+	if d.known {
+		return
+	}
+	d.known = true
+	until := time.Now().Add(min(2*x.quarantine(0), strangerWait))
+	for _, u := range d.units {
+		if u != nil && until.After(u.blockedUntil) {
+			u.blockedUntil = until
+		}
+	}
+	for _, s := range d.sweeps {
+		if !s.active && s.due.Before(until) {
+			s.due = until
+		}
+	}
 }
 
 // longest returns the registers of the longest request.

@@ -24,6 +24,7 @@ func (d *Driver) begin(now time.Time, lineDown bool) {
 		if s.active {
 			if !lineDown && !s.tried && !s.unit.hopeless() && s.unit.free(now) {
 				d.skipped(s, s.advance(at)+1) // the line is too slow for all that is asked
+				d.crowdedUntil = now.Add(crowded)
 				continue
 			}
 			s.finish(d.publish, d.excuse(s.unit, lineDown), d.now())
@@ -85,10 +86,10 @@ func (d *Driver) choose(now time.Time) *sweep {
 		}
 		switch u := s.unit; {
 		case !u.hopeless():
-			if urgent == nil || s.deadline.Before(urgent.deadline) {
+			if urgent == nil || d.before(s, urgent, now) {
 				urgent = s
 			}
-		case u.dead() && now.Before(d.budgetAt): // their share is used up
+		case u.dead() && now.Before(d.budgetAt) && d.anyAlive(): // their share is used up
 		case silent == nil || u.triedAt.Before(silent.unit.triedAt):
 			silent = s
 		}
@@ -108,6 +109,25 @@ func (d *Driver) choose(now time.Time) *sweep {
 	default:
 		return urgent
 	}
+}
+
+// before reports whether a comes before b: the most urgent first. On a line that
+// is too slow for all that is asked that would be the one that asks most, so
+// there every unit gets the same share, and the next is the one that has had
+// least (start-time fair queueing).
+func (d *Driver) before(a, b *sweep, now time.Time) bool {
+	if now.Before(d.crowdedUntil) {
+		if x, y := max(a.unit.turn, d.served), max(b.unit.turn, d.served); x != y {
+			return x < y
+		}
+	}
+	return a.deadline.Before(b.deadline)
+}
+
+// serve notes that a unit had the line.
+func (d *Driver) serve(u *unit, took time.Duration) {
+	d.served = max(u.turn, d.served)
+	u.turn = d.served + took
 }
 
 // answeringDue returns when the next sweep of a unit that answers is due; far

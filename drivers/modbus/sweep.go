@@ -30,7 +30,7 @@ type sweep struct {
 }
 
 func newSweep(dev *device, o DeviceOptions, interval time.Duration, tags []*tag) *sweep {
-	s := &sweep{device: dev, unit: dev.unit, interval: interval, plan: plan(o, tags, nil)}
+	s := &sweep{device: dev, unit: dev.unit, interval: interval, plan: plan(o, tags)}
 	s.replan()
 	s.readings = make([]gateway.Reading, len(tags))
 	for i, t := range tags {
@@ -101,7 +101,9 @@ func (s *sweep) take(b *block, data []byte) {
 		t.read(&s.readings[t.slot], data, int(b.request.Address))
 	}
 	b.done, b.fails, b.refused, b.joined = true, 0, false, 0
-	s.device.answers(b.request)
+	if s.device.answers(b.request) {
+		s.divided = true
+	}
 }
 
 // lose makes the readings of a block ones without a value.

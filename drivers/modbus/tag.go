@@ -15,6 +15,9 @@ type tag struct {
 	bad        []sentinel
 	conversion gateway.Conversion
 
+	writable bool
+	min, max gateway.Decimal
+
 	text      []byte // of a string: scratch
 	lastText  string // and what it was last, so that an unchanged string costs nothing
 	lastValue gateway.Value
@@ -32,6 +35,9 @@ func newTag(device, name string, d DeviceOptions) *tag {
 	t.class = o.ClassOf()
 	t.bad, _ = sentinels(p.layout.Type, o.BadValues)
 	t.conversion = gateway.NewConversion(o.TagOptions)
+	if o.Writable {
+		t.writable, t.min, t.max = true, *o.Min, *o.Max
+	}
 	return t
 }
 

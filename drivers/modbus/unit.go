@@ -14,11 +14,13 @@ const (
 	deadShare = 20
 	deadBurst = 3
 
-	// greeting is what a unit may take for its first answer, secondGreeting for
-	// the next try: nobody knows yet which units of a line are there at all, and
-	// most answer sooner. A slow one is asked again with all the time it may take.
-	greeting       = 50 * time.Millisecond
-	secondGreeting = 150 * time.Millisecond
+	// Nobody knows at the start which units of a line are there at all. All first
+	// tries together may take firstRound, each between shortestGreeting and
+	// longestGreeting: most instruments answer sooner, and a slow one is asked again
+	// with all the time it may take.
+	firstRound       = 1500 * time.Millisecond
+	shortestGreeting = 50 * time.Millisecond
+	longestGreeting  = 150 * time.Millisecond
 
 	// fullProbe of the tries to reach a silent unit, one in so many, waits the whole
 	// response time; the others are short, so that more of them fit into deadShare.
@@ -29,6 +31,9 @@ const (
 	knownAnswers   = 64
 	slowestTimes   = 4
 	shortestWaitIn = 4
+
+	// crowded is how long a line that was too slow once is shared out evenly.
+	crowded = time.Minute
 
 	// A busy unit is asked again after firstRest, then twice that, up to lastRest.
 	firstRest = 100 * time.Millisecond
@@ -58,6 +63,7 @@ type unit struct {
 	lostAt       time.Time     // when the request was sent whose answer is missing; zero if none is
 	slowest      time.Duration // answer ever seen
 	avoid        int           // size of the missing answer; the next request should have another
+	turn         time.Duration // when, in line time, it is due on a crowded line
 }
 
 // hopeless reports whether the unit waits for those that answer.
@@ -71,18 +77,23 @@ func (u *unit) free(now time.Time) bool {
 	return !now.Before(u.blockedUntil) && !now.Before(u.restUntil)
 }
 
+// greetingOf returns how long each of so many units may take for its first answer.
+func greetingOf(units int) time.Duration {
+	return min(max(firstRound/time.Duration(max(units, 1)), shortestGreeting), longestGreeting)
+}
+
 // patience returns how long the unit may think about its next answer, of the
 // configured time at most. What comes later is still covered by the quarantine,
 // which counts from the configured time.
-func (u *unit) patience(timeout time.Duration) time.Duration {
+func (u *unit) patience(timeout, greeting time.Duration) time.Duration {
 	wait := timeout
 	switch {
 	case u.dead() && u.fails%fullProbe != 0:
-		wait = max(secondGreeting, slowestTimes*u.slowest)
+		wait = max(longestGreeting, slowestTimes*u.slowest)
 	case !u.proven && u.fails == 0:
 		wait = greeting
 	case !u.proven && u.fails == 1:
-		wait = max(secondGreeting, slowestTimes*u.slowest)
+		wait = max(longestGreeting, slowestTimes*u.slowest)
 	case u.fails == 0 && u.answers == knownAnswers:
 		wait = max(timeout/shortestWaitIn, slowestTimes*u.slowest)
 	}

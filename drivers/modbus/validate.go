@@ -62,6 +62,9 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	if n := o.maxGap(); n < 0 || n > wire.MaxRegisters {
 		f.Add("max_gap", "%d is not possible; use 0 to %d", n, wire.MaxRegisters)
 	}
+	if o.WriteFunction != "" && !slices.Contains(writeFunctions, o.WriteFunction) {
+		f.Add("write_function", "%s", gateway.Unknown(o.WriteFunction, "a way to write", writeFunctions))
+	}
 	for _, h := range o.Holes {
 		if h[0] < 0 || h[1] > 65535 || h[0] > h[1] {
 			f.Add("holes", "[%d, %d] is not a range; write the first and the last address of it, 0 to 65535", h[0], h[1])
@@ -112,8 +115,23 @@ func (o DeviceOptions) validateTag(name string) gateway.Faults {
 	if _, err := sentinels(p.layout.Type, t.BadValues); err != nil {
 		f.Add("bad_values", "%v", err)
 	}
+	if t.Writable {
+		o.validateWritable(&f, p)
+	}
 	if !p.layout.Type.Numeric() {
 		f = append(f, t.ValidateText(p.layout.Type.Name)...)
 	}
 	return f
+}
+
+// validateWritable says why a tag cannot be written.
+func (o DeviceOptions) validateWritable(f *gateway.Faults, p placed) {
+	switch {
+	case p.function == wire.ReadInputRegisters || p.function == wire.ReadDiscreteInputs:
+		f.Add("writable", "the table %s can only be read; remove writable, min and max", p.function)
+	case p.layout.Type.Name == "string":
+		f.Add("writable", "a string cannot be written in this version; remove writable, min and max")
+	case o.WriteFunction == writeSingle && p.layout.Registers() > 1:
+		f.Add("writable", "a %s takes %d registers, which write_function = \"single\" cannot write at once; use \"auto\" or \"multiple\" on the device", p.layout.Type.Name, p.layout.Registers())
+	}
 }

@@ -17,6 +17,15 @@ const (
 	ReadInputRegisters   Function = 4
 )
 
+// The functions that write.
+const (
+	WriteCoil      Function = 5
+	WriteRegister  Function = 6
+	WriteCoils     Function = 15
+	WriteRegisters Function = 16
+	MaskRegister   Function = 22
+)
+
 // The most that one request may ask for (application protocol, 6.1 to 6.4).
 const (
 	MaxBits      = 2000
@@ -28,6 +37,11 @@ const exceptionFlag = 0x80
 
 // Bits reports whether the function reads bits, not registers.
 func (f Function) Bits() bool { return f == ReadCoils || f == ReadDiscreteInputs }
+
+// Writes reports whether the function is one of those that write.
+func (f Function) Writes() bool {
+	return f == WriteCoil || f == WriteRegister || f == WriteCoils || f == WriteRegisters || f == MaskRegister
+}
 
 // reads reports whether the function is one we know.
 func (f Function) reads() bool { return f >= ReadCoils && f <= ReadInputRegisters }
@@ -82,11 +96,12 @@ func (e Exception) Error() string {
 // ErrPDU is a reply that does not answer the request.
 var ErrPDU = errors.New("the reply does not fit the request")
 
-// Request asks for Count bits or registers from Address on.
+// Request asks for Count bits or registers from Address on, or writes so many.
 type Request struct {
 	Function Function
 	Address  uint16
-	Count    uint16
+	Count    uint16  // of functions 5 and 6 the value, of 22 the mask of what stays
+	Data     [8]byte // of functions 15 and 16 what is written, of 22 what is set
 }
 
 // requestSize is the length of every request PDU of the reading functions.
@@ -96,19 +111,41 @@ const requestSize = 5
 func (r Request) AppendPDU(b []byte) []byte {
 	b = append(b, byte(r.Function))
 	b = binary.BigEndian.AppendUint16(b, r.Address)
-	return binary.BigEndian.AppendUint16(b, r.Count)
+	b = binary.BigEndian.AppendUint16(b, r.Count)
+	switch size := r.DataSize(); r.Function {
+	case WriteCoils, WriteRegisters:
+		b = append(b, byte(size))
+		b = append(b, r.Data[:size]...)
+	case MaskRegister:
+		b = append(b, r.Data[:2]...)
+	}
+	return b
 }
 
 // DataSize returns how many data bytes the answer has.
 func (r Request) DataSize() int {
-	if r.Function.Bits() {
+	if r.Function.Bits() || r.Function == WriteCoils {
 		return (int(r.Count) + 7) / 8
 	}
 	return 2 * int(r.Count)
 }
 
 // ReplySize returns the length of the PDU that answers.
-func (r Request) ReplySize() int { return 2 + r.DataSize() }
+func (r Request) ReplySize() int {
+	if r.Function.Writes() {
+		return writeReplySize(r.Function)
+	}
+	return 2 + r.DataSize()
+}
+
+// writeReplySize is the length of the PDU that confirms: it repeats the request,
+// without the data of functions 15 and 16.
+func writeReplySize(f Function) int {
+	if f == MaskRegister {
+		return requestSize + 2
+	}
+	return requestSize
+}
 
 // ParseRequest reads a request as a slave does. The error is the Exception to
 // answer with: the function first, then the count, then the range (application
@@ -144,6 +181,13 @@ func ParseRequest(pdu []byte) (Request, error) {
 func (r Request) ParseReply(pdu []byte) ([]byte, error) {
 	if len(pdu) == 2 && pdu[0] == byte(r.Function)|exceptionFlag {
 		return nil, Exception(pdu[1])
+	}
+	if r.Function.Writes() {
+		var request [16]byte
+		if want := r.AppendPDU(request[:0]); len(pdu) != r.ReplySize() || string(pdu) != string(want[:len(pdu)]) {
+			return nil, ErrPDU
+		}
+		return nil, nil
 	}
 	if len(pdu) != r.ReplySize() || pdu[0] != byte(r.Function) || int(pdu[1]) != r.DataSize() {
 		return nil, ErrPDU

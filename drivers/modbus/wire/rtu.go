@@ -45,8 +45,10 @@ func RTUReplyAt(b []byte) (f RTUFrame, n int, status Status) {
 		return f, 0, Incomplete
 	}
 	switch function := Function(b[1]); {
-	case function&exceptionFlag != 0 && (function &^ exceptionFlag).reads():
+	case function&exceptionFlag != 0 && ((function &^ exceptionFlag).reads() || (function &^ exceptionFlag).Writes()):
 		n = exceptionSize
+	case function.Writes():
+		n = 1 + writeReplySize(function) + 2
 	case !function.reads():
 		return f, 0, Invalid
 	case len(b) < 3:

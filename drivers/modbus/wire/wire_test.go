@@ -23,10 +23,10 @@ func TestFramesOfTheSpecification(t *testing.T) {
 		pdu     string
 		reply   string
 	}{
-		{Request{ReadCoils, 0x13, 0x13}, "0100130013", "0103cd6b05"},
-		{Request{ReadDiscreteInputs, 0xC4, 0x16}, "0200c40016", "0203acdb35"},
-		{Request{ReadHoldingRegisters, 0x6B, 3}, "03006b0003", "0306022b00000064"},
-		{Request{ReadInputRegisters, 8, 1}, "0400080001", "0402000a"},
+		{Request{Function: ReadCoils, Address: 0x13, Count: 0x13}, "0100130013", "0103cd6b05"},
+		{Request{Function: ReadDiscreteInputs, Address: 0xC4, Count: 0x16}, "0200c40016", "0203acdb35"},
+		{Request{Function: ReadHoldingRegisters, Address: 0x6B, Count: 3}, "03006b0003", "0306022b00000064"},
+		{Request{Function: ReadInputRegisters, Address: 8, Count: 1}, "0400080001", "0402000a"},
 	}
 	for _, c := range cases {
 		if got := hex.EncodeToString(c.request.AppendPDU(nil)); got != c.pdu {
@@ -81,7 +81,7 @@ func TestRequestsThatASlaveRefuses(t *testing.T) {
 }
 
 func TestRepliesThatDoNotAnswer(t *testing.T) {
-	r := Request{ReadHoldingRegisters, 0, 2}
+	r := Request{Function: ReadHoldingRegisters, Address: 0, Count: 2}
 	for _, c := range []string{"", "03", "0304", "030400010002ff", "0306000100020003", "040400010002", "030500010002", "8402"} {
 		if _, err := r.ParseReply(unhex(t, c)); !errors.Is(err, ErrPDU) {
 			t.Errorf("%q: %v, want ErrPDU", c, err)
