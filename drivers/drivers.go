@@ -65,7 +65,7 @@ type family struct {
 	device   func() DeviceOptions
 	validate func(Line) gateway.Faults
 	create   func(Line) (Driver, error)
-	plan     func(Line) (gateway.LinePlan, error)
+	plan     func(Line) gateway.LinePlan
 	decode   func(o DeviceOptions, poll string, request, reply []byte) ([]gateway.Reading, error)
 	unescape func(string) ([]byte, error) // of a written exchange; nil where they are hexadecimal only
 	least    map[string]any               // what a configuration adds to every profile
@@ -78,9 +78,7 @@ var families = map[string]family{
 		device:   func() DeviceOptions { return new(modbus.DeviceOptions) },
 		validate: func(l Line) gateway.Faults { return modbusOptions(l).Validate() },
 		create:   func(l Line) (Driver, error) { return modbus.New(modbusOptions(l)) },
-		plan: func(l Line) (gateway.LinePlan, error) {
-			return modbus.Plan(modbusOptions(l), l.CharTime, 0)
-		},
+		plan:     func(l Line) gateway.LinePlan { return modbus.Plan(modbusOptions(l), l.CharTime) },
 		decode: func(o DeviceOptions, _ string, request, reply []byte) ([]gateway.Reading, error) {
 			return modbus.Decode(*o.(*modbus.DeviceOptions), request, reply)
 		},
@@ -153,9 +151,8 @@ func New(l Line) (Driver, error) {
 	return families[p.Family].create(l)
 }
 
-// Plan works out what a line has to carry, without opening it. The error names
-// the faults of its options.
-func Plan(l Line) (gateway.LinePlan, error) {
+// Plan works out what a valid line has to carry, without opening it.
+func Plan(l Line) gateway.LinePlan {
 	p, _ := ProtocolOf(l.Protocol)
 	return families[p.Family].plan(l)
 }

@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRun(), newDemo(), newCheck(), newStatus(), newBroker(),
 		newReceive(), newDecode(), newPasswd(), newVersion(),
-		newRead(), newTrace(), newHold(), newPlan(), newProfile(), newSimulate(), newScan(),
+		newRead(), newTrace(), newHold(), newPlan(), newProfile(), newSimulate(), newScan(), newPorts(),
 	)
 	for _, c := range laterCommands {
 		root.AddCommand(notYet(c.use, c.does))
@@ -89,7 +89,6 @@ func newRoot() *cobra.Command {
 // laterCommands are promised and not in this version; they say so.
 var laterCommands = []struct{ use, does string }{
 	{"init", "write a first configuration"},
-	{"ports", "list the serial ports"},
 	{"reload", "make a running gateway read its configuration again"},
 	{"buffer", "look into a buffer"},
 }

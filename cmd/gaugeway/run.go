@@ -160,9 +160,8 @@ func (g *instance) work(ctx context.Context) error {
 	})
 	work.Go(func() error { return g.broker.Run(ctx) })
 	for name, d := range g.drivers {
-		o := g.config.Lines[name].Options
-		open := func(ctx context.Context) (gateway.Line, error) { return line.Open(ctx, o) }
-		work.Go(func() error { return d.Run(ctx, open, g.holds) })
+		port := line.NewOpener(g.config.Lines[name].Options)
+		work.Go(func() error { return errors.Join(d.Run(ctx, port.Open, g.holds), port.Close()) })
 	}
 	for name, u := range g.uplinks {
 		o := g.config.Uplinks[name]

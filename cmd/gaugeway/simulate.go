@@ -249,6 +249,12 @@ func (t *stage) play(name string, profile drivers.Profile) error {
 			return err
 		}
 		unit.Play(parts)
+		for _, tag := range o.Tags {
+			if tag.Writable && tag.IsEnabled() {
+				at := modbus.Locate(*o, tag)
+				unit.Writable(at.Function, at.Address, at.Layout.Registers())
+			}
+		}
 		unit.Silence(t.config.Simulate.Devices[name].Silent)
 		return nil
 	default:

@@ -111,9 +111,10 @@ type writeResult struct {
 // told logs what became of a write and who asked, and tells it on site.
 func (g *instance) told(w broker.Write, answer gateway.Answer, err error) {
 	by := w.User
-	if w.Client != "" {
-		by += " as " + w.Client
+	if by == "" {
+		by = "anonymous"
 	}
+	by += " as " + w.Client
 	result := writeResult{OK: err == nil, Asked: w.Payload, By: by}
 	if !answer.Reading.Value.IsNone() {
 		result.Value = answer.Reading.Value.AppendJSON(nil)

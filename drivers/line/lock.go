@@ -22,31 +22,32 @@ var uucpLocks = "/run/lock"
 
 // lock takes the port for us alone. TIOCEXCL, which the library sets, does not
 // stop root, and one who gets past it takes it away with its close; so we hold a
-// flock on a descriptor of our own, opened before TIOCEXCL keeps it out.
-func lock(path string) (release func(), err error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+// flock on a descriptor of our own, opened before TIOCEXCL keeps it out. It is
+// good as well for what the library cannot do; release closes it.
+func lock(path string) (fd int, release func(), err error) {
+	fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, serialError(path, err)
+		return 0, nil, serialError(path, err)
 	}
 	undo := func() { _ = unix.Close(fd) }
 	if fd >= fdLimit {
 		undo()
-		return nil, fmt.Errorf("open %s: too many files are open for a serial port", path)
+		return 0, nil, fmt.Errorf("open %s: too many files are open for a serial port", path)
 	}
 	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
 		undo()
-		return nil, notPort(path)
+		return 0, nil, notPort(path)
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		undo()
-		return nil, busy(path)
+		return 0, nil, busy(path)
 	}
 	removeLockFile, err := writeLockFile(path)
 	if err != nil {
 		undo()
-		return nil, err
+		return 0, nil, err
 	}
-	return func() { removeLockFile(); undo() }, nil
+	return fd, func() { removeLockFile(); undo() }, nil
 }
 
 // writeLockFile leaves the lock that UUCP-style programs honour, and honours

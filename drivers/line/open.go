@@ -3,6 +3,7 @@ package line
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -21,10 +22,14 @@ func Open(ctx context.Context, o Options) (gateway.Line, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if o.Serial != "" {
+	switch {
+	case o.Serial != "":
 		return openSerial(o)
+	case o.Listen != "":
+		return nil, fmt.Errorf("listen on %s: a line that instruments dial in to needs an Opener", o.Listen)
+	default:
+		return dial(ctx, o)
 	}
-	return dial(ctx, o)
 }
 
 // openError says in one sentence why a line did not open, and wraps the reason

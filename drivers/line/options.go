@@ -13,12 +13,15 @@ import (
 type Options struct {
 	Serial  string `toml:"serial"`  // the path of a serial port; /dev/serial/by-id names survive replugging
 	Address string `toml:"address"` // or host:port
-	Listen  string `toml:"listen"`  // refused in this version
+	Listen  string `toml:"listen"`  // or :port, where modems dial in
 
 	BaudRate int    `toml:"baud_rate"`
 	DataBits int    `toml:"data_bits"`
 	Parity   string `toml:"parity"` // none, even or odd
 	StopBits int    `toml:"stop_bits"`
+
+	RS485      string `toml:"rs485"`       // who switches the direction: off ("", the adapter) or kernel
+	LowLatency *bool  `toml:"low_latency"` // ask the driver to hand over bytes at once; nil means true
 }
 
 const (
@@ -31,18 +34,23 @@ const (
 // Validate names everything that is wrong.
 func (o Options) Validate() gateway.Faults {
 	var f gateway.Faults
-	if o.Listen != "" {
-		f.Add("listen", "not in this version; write address = \"host:port\" where the instrument can be dialled")
+	given := 0
+	for _, where := range []string{o.Serial, o.Address, o.Listen} {
+		if where != "" {
+			given++
+		}
 	}
 	switch {
-	case o.Serial != "" && o.Address != "":
-		f.Add("address", "a line has either serial or address; remove one of them")
-	case o.Serial == "" && o.Address == "" && o.Listen == "":
-		f.Add("", "serial or address is missing; write serial = \"/dev/serial/by-id/…\" or address = \"10.0.0.20:502\"")
+	case given > 1:
+		f.Add("", "a line has one of serial, address and listen; remove the others")
+	case given == 0:
+		f.Add("", "serial, address or listen is missing; write serial = \"/dev/serial/by-id/…\" or address = \"10.0.0.20:502\"")
 	case o.Serial != "":
 		o.validateSerial(&f)
 	case o.Address != "":
-		o.validateAddress(&f)
+		o.validateNetwork(&f, "address", o.Address)
+	default:
+		o.validateNetwork(&f, "listen", o.Listen)
 	}
 	return f
 }
@@ -66,22 +74,25 @@ func (o Options) validateSerial(f *gateway.Faults) {
 	if n := o.stopBits(); n != 1 && n != 2 {
 		f.Add("stop_bits", "%d is not possible; use 1 or 2", n)
 	}
+	if o.RS485 != "" && o.RS485 != rs485Off && o.RS485 != rs485Kernel {
+		f.Add("rs485", "%s", gateway.Unknown(o.RS485, "a way to switch the direction", []string{rs485Off, rs485Kernel}))
+	}
 }
 
-func (o Options) validateAddress(f *gateway.Faults) {
-	host, port, err := net.SplitHostPort(o.Address)
+func (o Options) validateNetwork(f *gateway.Faults, key, where string) {
+	host, port, err := net.SplitHostPort(where)
 	if err != nil {
-		f.Add("address", "%q has no port; write host:port, e.g. %q", o.Address, net.JoinHostPort(o.Address, "502"))
+		f.Add(key, "%q has no port; write host:port, e.g. %q", where, net.JoinHostPort(where, "502"))
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		f.Add("address", "port %q is not a number from 1 to 65535", port)
+		f.Add(key, "port %q is not a number from 1 to 65535", port)
 	}
-	if host == "" {
-		f.Add("address", "%q has no host; write host:port", o.Address)
+	if host == "" && key == "address" {
+		f.Add(key, "%q has no host; write host:port", where)
 	}
-	if o.BaudRate != 0 || o.DataBits != 0 || o.Parity != "" || o.StopBits != 0 {
-		f.Add("", "baud_rate, data_bits, parity and stop_bits belong to a serial line; remove them or write serial instead of address")
+	if o.BaudRate != 0 || o.DataBits != 0 || o.Parity != "" || o.StopBits != 0 || o.RS485 != "" || o.LowLatency != nil {
+		f.Add("", "baud_rate, data_bits, parity, stop_bits, rs485 and low_latency belong to a serial line; remove them or write serial instead of %s", key)
 	}
 }
 
@@ -100,10 +111,14 @@ func (o Options) CharTime() time.Duration {
 
 // String names the line as a person would: its path or its address.
 func (o Options) String() string {
-	if o.Serial != "" {
+	switch {
+	case o.Serial != "":
 		return o.Serial
+	case o.Listen != "":
+		return "listen " + o.Listen
+	default:
+		return o.Address
 	}
-	return o.Address
 }
 
 func (o Options) dataBits() int {

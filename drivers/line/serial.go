@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type port interface {
 	SetReadTimeout(time.Duration) error
 	ResetInputBuffer() error
 	ResetOutputBuffer() error
+	Break(time.Duration) error
 }
 
 // serialLine is a serial port as a line. Writes happen in a goroutine of their
@@ -47,12 +49,26 @@ type serialLine struct {
 	patience *time.Timer
 	stuck    bool // the writer never came back
 	closed   atomic.Bool
+
+	hardware sync.Mutex // guards fd, which Close gives back
+	fd       int
+	counted  interruptCounts // at open
+	counts   bool            // whether the hardware counts at all
 }
 
 func openSerial(o Options) (gateway.Line, error) {
-	release, err := lock(o.Serial)
+	fd, release, err := lock(o.Serial)
 	if err != nil {
 		return nil, err
+	}
+	if o.RS485 == rs485Kernel {
+		if err := switchDirection(fd, o.Serial); err != nil {
+			release()
+			return nil, err
+		}
+	}
+	if o.LowLatency == nil || *o.LowLatency {
+		lowerLatency(fd, o.Serial)
 	}
 	p, err := serial.Open(o.Serial, mode(o))
 	if err != nil {
@@ -66,7 +82,10 @@ func openSerial(o Options) (gateway.Line, error) {
 		release()
 		return nil, fmt.Errorf("open %s: flush the input: %w", o.Serial, err)
 	}
-	return newSerialLine(o, p, release), nil
+	l := newSerialLine(o, p, release)
+	l.fd = fd
+	l.counted, l.counts = countErrors(fd)
+	return l, nil
 }
 
 // mode is what we ask the kernel for. InitialStatusBits stay unset: without
@@ -187,12 +206,38 @@ func (l *serialLine) Discard() error {
 // CharTime returns how long one character is on the wire.
 func (l *serialLine) CharTime() time.Duration { return l.charTime }
 
+// Break holds the line in break for so long, which wakes some instruments.
+func (l *serialLine) Break(d time.Duration) error {
+	if err := l.port.Break(d); err != nil {
+		return fmt.Errorf("break on %s: %w", l.path, err)
+	}
+	return nil
+}
+
+// UART returns what the hardware has counted since the port was opened. It is
+// safe for concurrent use with everything.
+func (l *serialLine) UART() gateway.UARTErrors {
+	l.hardware.Lock()
+	defer l.hardware.Unlock()
+	if !l.counts {
+		return gateway.UARTErrors{}
+	}
+	now, ok := countErrors(l.fd)
+	if !ok {
+		return gateway.UARTErrors{}
+	}
+	return now.since(l.counted)
+}
+
 // Close gives the port back. It throws unsent and unread bytes away first, and
 // does not wait for a port that cannot let go; such a port stays locked until it does.
 func (l *serialLine) Close() error {
 	if l.closed.Swap(true) {
 		return nil
 	}
+	l.hardware.Lock()
+	l.counts = false
+	l.hardware.Unlock()
 	close(l.out)
 	done := make(chan error, 1)
 	go func() {

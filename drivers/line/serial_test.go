@@ -311,6 +311,7 @@ type stubborn struct {
 	order []string
 }
 
+func (s *stubborn) Break(time.Duration) error            { return nil }
 func (s *stubborn) Read(p []byte) (int, error)           { return s.read(p) }
 func (s *stubborn) SetReadTimeout(d time.Duration) error { s.wait = d; return nil }
 func (s *stubborn) ResetInputBuffer() error              { s.order = append(s.order, "in"); return nil }

@@ -32,6 +32,8 @@ const (
 	discardMost = 64 << 10
 )
 
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}
+
 var _ gateway.Line = (*tcpLine)(nil)
 
 // tcpLine is a TCP connection as a line.
@@ -40,12 +42,7 @@ type tcpLine struct {
 }
 
 func dial(ctx context.Context, o Options) (gateway.Line, error) {
-	d := net.Dialer{
-		Timeout: dialTimeout,
-		KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
-		},
-	}
+	d := net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}
 	conn, err := d.DialContext(ctx, "tcp", o.Address)
 	if err != nil {
 		return nil, dialError(o.Address, err)

@@ -3,11 +3,10 @@ package modbus
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
@@ -30,9 +29,9 @@ func Plan(o Options, char time.Duration) gateway.LinePlan {
 	for _, s := range d.sweeps {
 		for _, b := range s.plan {
 			r := gateway.PlannedRequest{
-				Device: s.device.name, Interval: s.interval, Text: span(b.request), Tags: len(b.tags), Wire: x.wireTime(b.request),
+				Device: s.device.name, Interval: s.interval, Text: strings.TrimPrefix(b.request.String(), "read "), Tags: len(b.tags), Wire: x.wireTime(b.request),
 			}
-			r.Cycle = r.Wire + assumedThink + 2*silence(char)
+			r.Cycle = r.Wire + assumedThink + 2*d.silence(char)
 			p.Requests = append(p.Requests, r)
 			p.Use += float64(r.Cycle) / float64(r.Interval)
 		}
@@ -43,12 +42,13 @@ func Plan(o Options, char time.Duration) gateway.LinePlan {
 	return p
 }
 
-// span names what a request reads, for people.
-func span(r wire.Request) string {
-	if r.Count == 1 {
-		return fmt.Sprintf("%s %d", r.Function, r.Address)
+// silence returns how long a line is quiet between two frames.
+func (d *Driver) silence(char time.Duration) time.Duration {
+	p, _ := protocolOf(d.protocol)
+	if p.framing == nil {
+		return 0
 	}
-	return fmt.Sprintf("%s %d to %d", r.Function, r.Address, int(r.Address)+int(r.Count)-1)
+	return max(p.framing.silence(char), d.options.gap)
 }
 
 // paper is a line that is only thought of.
@@ -62,15 +62,3 @@ func (paper) Close() error                    { return nil }
 func (paper) SetReadDeadline(time.Time) error { return nil }
 func (paper) Discard() error                  { return nil }
 func (p paper) CharTime() time.Duration       { return time.Duration(p) }
-
-// silence returns how long a line is quiet between two frames.
-func silence(char time.Duration) time.Duration {
-	switch {
-	case char == 0:
-		return 0
-	case char < fastChar:
-		return fastSilence
-	default:
-		return char * 7 / 2
-	}
-}

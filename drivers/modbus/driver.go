@@ -21,6 +21,7 @@ type Driver struct {
 	protocol string
 	timeout  time.Duration
 	retries  int
+	options  engineOptions
 	now      func() gateway.Stamp
 	log      *slog.Logger
 
@@ -29,6 +30,8 @@ type Driver struct {
 	units   [256]*unit
 	sweeps  []*sweep
 	publish gateway.Sink
+
+	connectDelay time.Duration
 
 	lonely   bool          // there is one unit on the line
 	greeting time.Duration // what a unit may take for its first answer
@@ -54,10 +57,16 @@ type Driver struct {
 	asked     bool       // the last transaction was of an inquiry
 	lent      bool
 
+	traces traces
+
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
 	busy   usage
+	port   uart // nil while there is none that counts
 }
+
+// uart is a line whose hardware counts errors.
+type uart interface{ UART() gateway.UARTErrors }
 
 // startingReason is why nothing is known yet.
 const startingReason = "starting"
@@ -88,18 +97,21 @@ func New(o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
-		log:       slog.New(slog.DiscardHandler),
-		writes:    o.Writes,
-		writing:   make(chan struct{}, 1),
-		inquiries: make(chan *inquiry),
-		loans:     make(chan *loan),
+		log:     slog.New(slog.DiscardHandler),
+		options: o.engine(),
+
+		connectDelay: o.ConnectDelay,
+		writes:       o.Writes,
+		writing:      make(chan struct{}, 1),
+		inquiries:    make(chan *inquiry),
+		loans:        make(chan *loan),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)
 	}
 	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
-		d.add(name, o.Devices[name], o.Asked)
+		d.add(name, o.Devices[name])
 	}
 	d.greeting = greetingOf(len(d.devices))
 	if o.Asked {
@@ -108,7 +120,7 @@ func New(o Options) (*Driver, error) {
 	return d, nil
 }
 
-func (d *Driver) add(name string, o DeviceOptions, asked bool) {
+func (d *Driver) add(name string, o DeviceOptions) {
 	id := o.Unit()
 	if d.units[id] == nil {
 		d.units[id] = &unit{id: id}
@@ -130,9 +142,6 @@ func (d *Driver) add(name string, o DeviceOptions, asked bool) {
 		d.tags = append(d.tags, t.tag)
 	}
 	d.lonely = !slices.ContainsFunc(d.devices, func(other *device) bool { return other.unit != dev.unit })
-	if asked {
-		return
-	}
 	groups := group(o, names, tags)
 	for _, interval := range slices.Sorted(maps.Keys(groups)) {
 		d.sweeps = append(d.sweeps, newSweep(dev, o, interval, groups[interval]))

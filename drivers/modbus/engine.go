@@ -46,6 +46,27 @@ type engine interface {
 	worn() error
 }
 
+// engineOptions are what an engine is told of its line.
+type engineOptions struct {
+	echo    string
+	gap     time.Duration // at least so long between frames
+	anyUnit bool          // a reply may come from unit 0 or 255
+	network bool
+}
+
+// from reports whether a reply that says it is from one unit may be of another.
+// Some gateways put 0 or 255 there.
+func (o engineOptions) from(says, asked byte) bool {
+	return says == asked || o.anyUnit && (says == 0 || says == 255)
+}
+
+// The values of echo.
+const (
+	echoAuto = "auto" // passed over, except where the reply would look the same
+	echoOn   = "on"   // the first copy of each request is passed over
+	echoOff  = "off"  // nothing is
+)
+
 // witness is told of everything that is not the awaited answer.
 type witness interface {
 	// strayFrame is told of a good frame that nobody waits for any more. at is

@@ -51,9 +51,9 @@ func FuzzEngines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, piece uint8, serial bool) {
 		l := &hostile{bytes: b, piece: int(piece)}
 		w := &nobody{}
-		var x engine = newMBAP(l, w)
+		var x engine = newMBAP(l, engineOptions{}, w)
 		if serial {
-			r := newRTU(l, time.Nanosecond, w)
+			r := newRTU(l, rtuFraming{}, time.Nanosecond, engineOptions{echo: echoAuto}, w)
 			r.silence = 0
 			x = r
 		}
@@ -84,7 +84,7 @@ func TestNoFrameIsFoundTwice(t *testing.T) {
 	answer := wire.AppendRTU(nil, 1, []byte{3, 4, 0, 1, 0, 2})
 	l := &hostile{bytes: append(answer, answer...), piece: 255}
 	w := &nobody{}
-	x := newRTU(l, time.Millisecond, w)
+	x := newRTU(l, rtuFraming{}, time.Millisecond, engineOptions{echo: echoAuto}, w)
 	request := wire.Request{Function: wire.ReadHoldingRegisters, Count: 2}
 	x.silence = 0
 	x.n = 0

@@ -7,20 +7,14 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// The protocols a Driver speaks.
-const (
-	RTU = "modbus-rtu"
-	TCP = "modbus-tcp"
-)
-
 // Options make a Driver: one line and the devices on it.
 type Options struct {
 	Line     string // its name
-	Protocol string // RTU or TCP
+	Protocol string // one of Protocols
 	LineOptions
 	Devices map[string]DeviceOptions // by name
-	Writes  bool                     // whether anything may ever be written
-	Asked   bool                     // whether nothing is read but what Read is asked for
+	Writes  bool                     // whether Driver.Write may write at all
+	Asked   bool                     // whether nothing is read but what Driver.Read asks for
 
 	Now func() gateway.Stamp // when a reply came; required
 	Log *slog.Logger         // nil for none
@@ -30,6 +24,11 @@ type Options struct {
 type LineOptions struct {
 	ResponseTimeout time.Duration `toml:"response_timeout"` // how long an instrument may think; 0 means 500ms
 	Retries         *int          `toml:"retries"`          // how often a request without a good reply is sent again; nil means 1
+
+	Echo            string        `toml:"echo"`              // whether the adapter sends requests back: auto (""), on or off
+	InterRequestGap time.Duration `toml:"inter_request_gap"` // silence before a request; at least 3.5 characters on a wire
+	ConnectDelay    time.Duration `toml:"connect_delay"`     // before the first request on a new connection
+	AnyUnitReply    bool          `toml:"any_unit_reply"`    // replies may come from unit 0 or 255, as some gateways have it
 }
 
 // DeviceOptions are of the table [device.x]. Zero values mean the defaults.
@@ -76,6 +75,15 @@ const (
 	maxResponseTimeout = time.Minute
 	maxRetries         = 10
 )
+
+func (o Options) engine() engineOptions {
+	p, _ := protocolOf(o.Protocol)
+	e := engineOptions{echo: o.Echo, gap: o.InterRequestGap, anyUnit: o.AnyUnitReply, network: p.network}
+	if e.echo == "" {
+		e.echo = echoAuto
+	}
+	return e
+}
 
 func (o LineOptions) responseTimeout() time.Duration {
 	if o.ResponseTimeout == 0 {

@@ -93,7 +93,7 @@ func TestEveryFaultIsNamed(t *testing.T) {
 }
 
 func TestFaultsOfALine(t *testing.T) {
-	o := Options{Line: "a b", Protocol: "modbus-ascii", LineOptions: LineOptions{ResponseTimeout: time.Hour, Retries: ptr(99)},
+	o := Options{Line: "a b", Protocol: "modbus-asci", LineOptions: LineOptions{ResponseTimeout: time.Hour, Retries: ptr(99)},
 		Devices: map[string]DeviceOptions{"x/y": {SlaveID: ptr(1), Interval: time.Second, Tags: map[string]TagOptions{"p": {Address: 1, Type: "int"}}}}}
 	var keys []string
 	for _, f := range o.Validate() {

@@ -10,46 +10,41 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-const (
-	// Silence between frames (serial line, 2.5.1.1): 3.5 characters, and 1.75 ms
-	// above 19200 baud, where a character takes less than half a millisecond.
-	fastChar    = 500 * time.Microsecond
-	fastSilence = 1750 * time.Microsecond
+// idleLook is how long an idle line is looked at for bytes that came meanwhile.
+const idleLook = time.Millisecond
 
-	// idleLook is how long an idle line is looked at for bytes that came meanwhile.
-	idleLook = time.Millisecond
-
-	rtuBuffer = 2 * wire.MaxRTU
-)
-
-// rtu is the engine of a serial line.
+// rtu is the engine of a line whose frames have no transaction id: RTU and
+// ASCII, on a wire or over a network.
 type rtu struct {
 	reader
+	framing framing
 	witness witness
 	timeout time.Duration
 	char    time.Duration
 	silence time.Duration
+	options engineOptions
 
-	request  []byte            // the frame that was sent
-	reply    [wire.MaxRTU]byte // the PDU that answered
-	buf      [rtuBuffer]byte   // what has arrived and is not accounted for
-	n        int               // how much of it
-	dead     [rtuBuffer]bool   // where no frame begins, so that no checksum is worked out twice
-	lastByte time.Time         // when the line was last not silent
+	pdu      [24]byte                // of a request
+	request  []byte                  // the frame that was sent
+	echoes   bool                    // its echo is passed over
+	reply    [wire.MaxRTU]byte       // the PDU that answered
+	buf      [2 * wire.MaxASCII]byte // what has arrived and is not accounted for
+	n        int                     // how much of it
+	dead     [2 * wire.MaxASCII]bool // where no frame begins, so that no checksum is worked out twice
+	lastByte time.Time               // when the line was last not silent
+	misses   int                     // in a row
 }
 
-func newRTU(line gateway.Line, timeout time.Duration, w witness) *rtu {
-	x := &rtu{reader: reader{line}, witness: w, timeout: timeout, char: line.CharTime()}
-	x.silence = x.char * 7 / 2
-	if x.char < fastChar {
-		x.silence = fastSilence
-	}
+func newRTU(line gateway.Line, f framing, timeout time.Duration, o engineOptions, w witness) *rtu {
+	x := &rtu{reader: reader{line}, framing: f, witness: w, timeout: timeout, char: line.CharTime(), options: o}
+	x.silence = max(f.silence(x.char), o.gap)
 	return x
 }
 
 func (x *rtu) exchange(ctx context.Context, unit byte, r wire.Request, think time.Duration) ([]byte, time.Time, error) {
-	var pdu [16]byte
-	x.request = wire.AppendRTU(x.request[:0], unit, r.AppendPDU(pdu[:0]))
+	x.request = x.framing.append(x.request[:0], unit, r.AppendPDU(x.pdu[:0]))
+	// The reply to a write is its request over again.
+	x.echoes = x.options.echo == echoOn || x.options.echo == echoAuto && !r.Function.Writes()
 	if err := x.settle(ctx); err != nil {
 		return nil, time.Now(), err
 	}
@@ -111,20 +106,20 @@ func (x *rtu) await(ctx context.Context, unit byte, r wire.Request, deadline tim
 				break
 			}
 			data, err := r.ParseReply(f.PDU)
-			if f.Unit == unit && err != wire.ErrPDU { //nolint:errorlint // ParseReply returns it bare
+			if x.options.from(f.Unit, unit) && err != wire.ErrPDU { //nolint:errorlint // ParseReply returns it bare
+				x.misses = 0
 				return data, now, err
 			}
-			x.witness.strayFrame(f.Unit, now)
-			x.witness.strayBytes(len(f.PDU) + 3)
+			x.stray(f, now)
 		}
 	}
 }
 
 // missing tells an answer that came damaged from one that did not come.
 func (x *rtu) missing() error {
-	const shortestReply = 5
-	damaged := x.n >= shortestReply
+	damaged := x.n >= x.framing.size(2) // of an exception, the shortest reply
 	x.drop()
+	x.misses++
 	if damaged {
 		return errCRC
 	}
@@ -136,7 +131,8 @@ func (x *rtu) missing() error {
 func (x *rtu) next() (wire.RTUFrame, bool) {
 	for i := 0; i < x.n; i++ {
 		rest := x.buf[i:x.n]
-		if len(x.request) > 0 && !wire.Function(x.request[1]).Writes() && len(rest) >= len(x.request) && bytes.Equal(rest[:len(x.request)], x.request) {
+		if x.echoes && len(x.request) > 0 && bytes.HasPrefix(rest, x.request) {
+			x.echoes = x.options.echo == echoAuto // then any number of them is no reply
 			x.witness.echoed()
 			x.witness.strayBytes(i)
 			x.take(i + len(x.request))
@@ -146,7 +142,7 @@ func (x *rtu) next() (wire.RTUFrame, bool) {
 		if x.dead[i] {
 			continue
 		}
-		f, n, status := wire.RTUReplyAt(rest)
+		f, n, status := x.framing.at(rest, x.reply[:])
 		if status != wire.Complete {
 			x.dead[i] = status == wire.Invalid
 			continue
@@ -166,17 +162,21 @@ func (x *rtu) strays(at time.Time) {
 		if !found {
 			return
 		}
-		x.witness.strayFrame(f.Unit, at)
-		x.witness.strayBytes(len(f.PDU) + 3)
+		x.stray(f, at)
 	}
+}
+
+func (x *rtu) stray(f wire.RTUFrame, at time.Time) {
+	x.witness.strayFrame(f.Unit, at)
+	x.witness.strayBytes(x.framing.size(len(f.PDU)))
 }
 
 // room returns where to read to. A full buffer holds no frame, or it would have
 // been taken, except one that begins in its last bytes.
 func (x *rtu) room() []byte {
 	if x.n == len(x.buf) {
-		x.witness.strayBytes(x.n - wire.MaxRTU)
-		x.take(x.n - wire.MaxRTU)
+		x.witness.strayBytes(x.n - x.framing.most())
+		x.take(x.n - x.framing.most())
 	}
 	return x.buf[x.n:]
 }
@@ -207,7 +207,7 @@ func (x *rtu) listen(ctx context.Context, until time.Time) error {
 }
 
 func (x *rtu) wireTime(r wire.Request) time.Duration {
-	return time.Duration(wire.RTURequestSize+wire.RTUReplySize(r)) * x.char
+	return time.Duration(x.framing.size(len(r.AppendPDU(x.pdu[:0])))+x.replySize(r)) * x.char
 }
 
 // quarantine is at least twice what the unit ever took: an answer that comes
@@ -215,6 +215,14 @@ func (x *rtu) wireTime(r wire.Request) time.Duration {
 // tell (there is no transaction id).
 func (x *rtu) quarantine(slowest time.Duration) time.Duration { return max(x.timeout, 2*slowest) }
 
-func (x *rtu) replySize(r wire.Request) int { return wire.RTUReplySize(r) }
+func (x *rtu) replySize(r wire.Request) int { return x.framing.size(r.ReplySize()) }
 
-func (x *rtu) worn() error { return nil }
+// worn has a connection opened anew that has been silent for long: the serial
+// server behind it may have forgotten it. What it still has in its buffers the
+// quarantine takes care of. A port is a port.
+func (x *rtu) worn() error {
+	if x.options.network && x.misses >= wornAfter {
+		return errWorn
+	}
+	return nil
+}

@@ -33,9 +33,7 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		if err != nil {
 			return err
 		}
-		x := d.engine(l)
-		d.distrust(x)
-		err = d.poll(ctx, x)
+		err = d.work(ctx, l)
 		if closeErr := l.Close(); closeErr != nil {
 			d.log.Debug("close", "reason", closeErr.Error())
 		}
@@ -59,14 +57,34 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 	}
 }
 
+// work polls on an open line, after the pause that some instruments need.
+func (d *Driver) work(ctx context.Context, l gateway.Line) error {
+	if !gateway.Sleep(ctx, d.connectDelay) {
+		return ctx.Err()
+	}
+	d.hasPort(l)
+	defer d.hasPort(nil)
+	x := d.engine(l)
+	d.distrust(x)
+	return d.poll(ctx, x)
+}
+
+// hasPort notes the line that is open, nil for none, for what Status asks it.
+func (d *Driver) hasPort(l gateway.Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.port, _ = l.(uart)
+}
+
 func (d *Driver) engine(l gateway.Line) engine {
-	d.tap = &tap{Line: l}
+	p, _ := protocolOf(d.protocol)
+	d.tap = &tap{Line: l, view: viewer{traces: &d.traces, protocol: p}}
 	l = d.tap
 	var x engine
-	if d.protocol == TCP {
-		x = newMBAP(l, d)
+	if p.framing == nil {
+		x = newMBAP(l, d.options, d)
 	} else {
-		x = newRTU(l, d.timeout, d)
+		x = newRTU(l, p.framing, d.timeout, d.options, d)
 	}
 	d.wire = x.wireTime(wire.Request{Function: wire.ReadHoldingRegisters, Count: d.longest()})
 	d.proved, d.downKnown = false, false

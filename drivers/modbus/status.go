@@ -14,6 +14,9 @@ func (d *Driver) Status() gateway.LineStatus {
 	s := d.status
 	s.Devices = slices.Clone(s.Devices)
 	s.Busy = d.busy.share(time.Now())
+	if d.port != nil {
+		s.UART = d.port.UART()
+	}
 	return s
 }
 

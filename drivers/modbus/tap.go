@@ -6,9 +6,11 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// tap keeps the bytes of one transaction, as they pass, while it is open.
+// tap keeps the bytes of one transaction, as they pass, while it is open, and
+// shows them to who looks.
 type tap struct {
 	gateway.Line
+	view      viewer
 	open      bool
 	sent, got []byte
 }
@@ -20,11 +22,15 @@ func (t *tap) Write(p []byte) (int, error) {
 	if t.open {
 		t.sent, t.got = append(t.sent[:0], p...), t.got[:0]
 	}
+	t.view.sent(p)
 	return t.Line.Write(p)
 }
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Line.Read(p)
+	if n > 0 {
+		t.view.came(p[:n])
+	}
 	if t.open && n > 0 && len(t.got)+n <= maxGot {
 		t.got = append(t.got, p[:n]...)
 	}

@@ -29,6 +29,7 @@ var (
 // an answer that comes late is known to be late and passed over.
 type mbap struct {
 	reader
+	options engineOptions
 	witness witness
 
 	transaction uint16
@@ -39,8 +40,8 @@ type mbap struct {
 	misses      int
 }
 
-func newMBAP(line gateway.Line, w witness) *mbap {
-	return &mbap{reader: reader{line}, witness: w, lastUse: time.Now()}
+func newMBAP(line gateway.Line, o engineOptions, w witness) *mbap {
+	return &mbap{reader: reader{line}, options: o, witness: w, lastUse: time.Now()}
 }
 
 func (x *mbap) exchange(ctx context.Context, unit byte, r wire.Request, think time.Duration) ([]byte, time.Time, error) {
@@ -53,7 +54,7 @@ func (x *mbap) exchange(ctx context.Context, unit byte, r wire.Request, think ti
 	}
 	x.lastUse = now
 	x.transaction++
-	var pdu [16]byte
+	var pdu [24]byte
 	x.request = wire.AppendMBAP(x.request[:0], x.transaction, unit, r.AppendPDU(pdu[:0]))
 	if _, err := x.line.Write(x.request); err != nil {
 		return nil, now, lineError{fmt.Errorf("write: %w", err)}
@@ -76,7 +77,7 @@ func (x *mbap) await(ctx context.Context, unit byte, r wire.Request, deadline ti
 		switch {
 		case err != nil:
 			return nil, now, err
-		case found && f.Transaction == x.transaction && f.Unit == unit:
+		case found && f.Transaction == x.transaction && x.options.from(f.Unit, unit):
 			x.misses = 0
 			data, err := r.ParseReply(f.PDU)
 			return data, now, err

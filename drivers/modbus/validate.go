@@ -12,8 +12,9 @@ import (
 // Validate names everything that is wrong, with keys like device.pump3.tag.pressure.type.
 func (o Options) Validate() gateway.Faults {
 	var f gateway.Faults
-	if o.Protocol != RTU && o.Protocol != TCP {
-		f.Add("protocol", "%q is not in this version; use %s or %s", o.Protocol, RTU, TCP)
+	protocol, ok := protocolOf(o.Protocol)
+	if !ok {
+		f.Add("protocol", "%s", gateway.Unknown(o.Protocol, "a protocol of Modbus", protocolNames()))
 	}
 	f = append(f, o.LineOptions.Validate()...)
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
@@ -23,7 +24,7 @@ func (o Options) Validate() gateway.Faults {
 			below.Add("", "%v", err)
 		}
 		// Serial line, 2.2: 0 is a broadcast, which nobody answers; 248 to 255 are reserved.
-		if unit := d.Unit(); o.Protocol == RTU && (d.SlaveID != nil || d.UnitID != nil) && (unit < 1 || unit > 247) {
+		if unit := d.Unit(); ok && !protocol.network && (d.SlaveID != nil || d.UnitID != nil) && (unit < 1 || unit > 247) {
 			below.Add("slave_id", "%d is not possible on a serial line; use 1 to 247", unit)
 		}
 		f.Under("device."+name, below)
@@ -37,11 +38,27 @@ func (o LineOptions) Validate() gateway.Faults {
 	if t := o.responseTimeout(); t < time.Millisecond || t > maxResponseTimeout {
 		f.Add("response_timeout", "%s is not sensible; use 1ms to %s", t, maxResponseTimeout)
 	}
+	if o.Echo != "" && !slices.Contains(echoes, o.Echo) {
+		f.Add("echo", "%s", gateway.Unknown(o.Echo, "an echo", echoes))
+	}
+	for _, pause := range []struct {
+		key string
+		d   time.Duration
+	}{{"inter_request_gap", o.InterRequestGap}, {"connect_delay", o.ConnectDelay}} {
+		if pause.d > maxPause {
+			f.Add(pause.key, "%s is not sensible; use at most %s", pause.d, maxPause)
+		}
+	}
 	if n := o.retries(); n < 0 || n > maxRetries {
 		f.Add("retries", "%d is not possible; use 0 to %d", n, maxRetries)
 	}
 	return f
 }
+
+var echoes = []string{echoAuto, echoOn, echoOff}
+
+// maxPause bounds the pauses that an instrument may need.
+const maxPause = 10 * time.Second
 
 // Validate names everything that is wrong; below tags with keys like tag.pressure.type.
 func (o DeviceOptions) Validate() gateway.Faults {

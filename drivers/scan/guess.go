@@ -97,6 +97,10 @@ func (m registers) read(ctx context.Context, line Asker, unit byte, start, count
 	return m.read(ctx, line, unit, start, half) && m.read(ctx, line, unit, start+half, count-half)
 }
 
+// oddAddress is what a value at an odd address counts less: most maps begin
+// values at even ones, more surely than they keep to the order ABCD.
+const oddAddress = 3
+
 // candidates are the types that are tried, the likeliest first. Integers are
 // scaled as instruments do; unscaled ones fit by chance too often to come first.
 var candidates = []struct {
@@ -134,7 +138,7 @@ func (m registers) fits(l wire.Layout, scale string, rank int, expect []Expect) 
 			continue
 		}
 		raw, reason := l.Decode(regs)
-		if reason != gateway.NoReason || !plausible(l, regs, raw) {
+		if reason != gateway.NoReason || !plausible(l, raw) {
 			continue
 		}
 		v := raw.Scaled(factor, gateway.Decimal{})
@@ -150,7 +154,7 @@ func (m registers) fits(l wire.Layout, scale string, rank int, expect []Expect) 
 func (m registers) guessAt(l wire.Layout, address int, scale string, rank int, v gateway.Value, e Expect) Guess {
 	g := Guess{
 		Register: m.function.String(), Address: address, Type: l.Type.Name, Value: v.String(), Unit: e.Unit,
-		rank: rank + address%2, // most maps begin a value at an even address
+		rank: rank + oddAddress*(address%2),
 	}
 	if l.Type.Size > 2 || l.Order != "AB" {
 		g.Order = string(l.Order)
@@ -177,7 +181,7 @@ func (m registers) at(address, count int) ([]byte, bool) {
 // plausible tells a number that an instrument may mean from registers that
 // happen to fit: a wide integer has something in its upper half at most as sign,
 // a float is not a small integer read as one.
-func plausible(l wire.Layout, regs []byte, v gateway.Value) bool {
+func plausible(l wire.Layout, v gateway.Value) bool {
 	f := math.Abs(v.Float64())
 	if f == 0 {
 		return false
@@ -185,10 +189,8 @@ func plausible(l wire.Layout, regs []byte, v gateway.Value) bool {
 	if !l.Type.Float() {
 		return l.Type.Size == 2 || f > math.MaxInt16 // else an int16 tells the same
 	}
-	return f > 1e-9 && f < 1e12 && slices.ContainsFunc(regs[:len(regs)/2], nonZero) || l.Type.Size == 8 && f > 1e-9 && f < 1e12
+	return f > 1e-9 && f < 1e12 // a small integer read as a float is smaller
 }
-
-func nonZero(b byte) bool { return b != 0 }
 
 func sortGuesses(all []Guess) {
 	slices.SortFunc(all, func(a, b Guess) int {

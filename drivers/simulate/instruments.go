@@ -60,7 +60,7 @@ func (in *Instruments) Unit(id byte) *Unit {
 	defer in.mu.Unlock()
 	u := in.units[id]
 	if u == nil {
-		u = &Unit{in: in, cells: make(map[place]cell)}
+		u = &Unit{in: in, cells: make(map[place]cell), writable: make(map[place]bool)}
 		in.units[id] = u
 	}
 	return u
@@ -68,9 +68,11 @@ func (in *Instruments) Unit(id byte) *Unit {
 
 // Unit is one instrument.
 type Unit struct {
-	in     *Instruments
-	cells  map[place]cell
-	silent bool
+	in       *Instruments
+	cells    map[place]cell
+	writable map[place]bool
+	identity []wire.Object
+	silent   bool
 }
 
 type place struct {
@@ -136,6 +138,27 @@ func (u *Unit) Remove(table wire.Function, address, count int) {
 	for i := range count {
 		delete(u.cells, place{table, uint16(address + i)})
 	}
+}
+
+// Writable lets a master write coils or holding registers, which keep what was
+// written. Where they do not exist yet they are 0.
+func (u *Unit) Writable(table wire.Function, address, count int) {
+	u.in.mu.Lock()
+	defer u.in.mu.Unlock()
+	for i := range count {
+		at := place{table, uint16(address + i)}
+		u.writable[at] = true
+		if _, ok := u.cells[at]; !ok {
+			u.cells[at] = cell{}
+		}
+	}
+}
+
+// Identity is what the instrument says it is; without one it refuses the question.
+func (u *Unit) Identity(objects ...wire.Object) {
+	u.in.mu.Lock()
+	defer u.in.mu.Unlock()
+	u.identity = objects
 }
 
 // Set sets a value of a type and byte order that package wire knows. x is an
@@ -258,8 +281,17 @@ func (in *Instruments) answer(unit byte, pdu []byte) (reply []byte, e Event, ok 
 	in.seq++
 	e.Call = Call{Seq: in.seq, At: time.Since(in.started)}
 	e.Unit = unit
+	if wire.IsIdentityRequest(pdu) && len(u.identity) > 0 {
+		return wire.AppendIdentityReply(nil, pdu, u.identity), e, true
+	}
 	r, err := wire.ParseRequest(pdu)
 	e.Request = r
+	if err == nil {
+		err = u.write(r, pdu)
+	}
+	if err == nil && r.Function.Writes() {
+		return wire.AppendWriteReply(nil, pdu), e, true
+	}
 	if err == nil {
 		var data []byte
 		if data, err = u.data(r, e.Call); err == nil {
@@ -275,7 +307,7 @@ func (in *Instruments) answer(unit byte, pdu []byte) (reply []byte, e Event, ok 
 func (u *Unit) data(r wire.Request, c Call) ([]byte, error) {
 	data := make([]byte, r.DataSize())
 	for i := range int(r.Count) {
-		cell, ok := u.cells[place{r.Function, r.Address + uint16(i)}]
+		cell, ok := u.cells[place{r.Function.Table(), r.Address + uint16(i)}]
 		if !ok {
 			return nil, wire.IllegalAddress
 		}
@@ -293,4 +325,59 @@ func (u *Unit) data(r wire.Request, c Call) ([]byte, error) {
 		}
 	}
 	return data, nil
+}
+
+// write does what a request writes. Nothing is changed where a part of it may not be.
+func (u *Unit) write(r wire.Request, pdu []byte) error {
+	words, first := written(r, pdu)
+	table := wire.ReadHoldingRegisters
+	if r.Function == wire.WriteCoil || r.Function == wire.WriteCoils {
+		table = wire.ReadCoils
+	}
+	for i := range words {
+		if !u.writable[place{table, first + uint16(i)}] {
+			return wire.IllegalAddress
+		}
+	}
+	for i, w := range words {
+		at := place{table, first + uint16(i)}
+		if r.Function == wire.MaskRegister {
+			and := r.Count
+			w = u.cells[at].word&and | w&^and // application protocol, 6.16
+		}
+		u.cells[at] = cell{word: w}
+	}
+	return nil
+}
+
+// written returns the words, or bits, that a request writes, and where they begin.
+func written(r wire.Request, pdu []byte) (words []uint16, first uint16) {
+	data := wire.WriteData(pdu)
+	switch r.Function {
+	case wire.WriteCoil:
+		return []uint16{r.Count >> 15}, r.Address // CoilOn or 0
+	case wire.WriteRegister:
+		return []uint16{r.Count}, r.Address
+	case wire.MaskRegister:
+		return []uint16{binary.BigEndian.Uint16(data[2:])}, r.Address
+	case wire.WriteCoils:
+		for i := range int(r.Count) {
+			bit := uint16(0)
+			if wire.Bit(data, i) {
+				bit = 1
+			}
+			words = append(words, bit)
+		}
+		return words, r.Address
+	case wire.WriteRegisters, wire.ReadWrite:
+		for i := 0; i+1 < len(data); i += 2 {
+			words = append(words, binary.BigEndian.Uint16(data[i:]))
+		}
+		if r.Function == wire.ReadWrite {
+			return words, r.WriteAddress
+		}
+		return words, r.Address
+	default:
+		return nil, 0
+	}
 }

@@ -42,11 +42,41 @@ func (in *Instruments) ServeRTU(ctx context.Context, rw io.ReadWriter) error {
 }
 
 func (in *Instruments) serveRTU(ctx context.Context, rw io.ReadWriter, pace pacing) error {
+	frame := func(unit byte, pdu []byte) []byte { return wire.AppendRTU(nil, unit, pdu) }
+	find := func(b []byte) (wire.RTUFrame, []byte, int, bool) {
+		f, drop, found := wire.FindRTURequest(b)
+		return f, b[max(0, drop-len(f.PDU)-3):drop], drop, found
+	}
+	return in.serveFrames(ctx, rw, pace, frame, find)
+}
+
+// serveASCII answers requests in ASCII frames until reading fails, and returns why.
+func (in *Instruments) serveASCII(ctx context.Context, rw io.ReadWriter, pace pacing) error {
+	frame := func(unit byte, pdu []byte) []byte { return wire.AppendASCII(nil, unit, pdu) }
+	var room [wire.MaxRTU]byte
+	find := func(b []byte) (wire.RTUFrame, []byte, int, bool) {
+		for i := range b {
+			switch f, n, status := wire.ASCIIFrameAt(b[i:], room[:]); status {
+			case wire.Complete:
+				return f, b[i : i+n], i + n, true
+			case wire.Incomplete:
+				return f, nil, i, false
+			}
+		}
+		return wire.RTUFrame{}, nil, len(b), false
+	}
+	return in.serveFrames(ctx, rw, pace, frame, find)
+}
+
+// finder finds the first request in b: its frame, its bytes, and how many bytes
+// are done with.
+type finder func(b []byte) (f wire.RTUFrame, request []byte, drop int, found bool)
+
+func (in *Instruments) serveFrames(ctx context.Context, rw io.ReadWriter, pace pacing, frame framing, find finder) error {
 	ctx, cancel := context.WithCancel(ctx)
 	c := newConn(in, rw, pace)
 	defer c.wg.Wait()
 	defer cancel()
-	frame := func(unit byte, pdu []byte) []byte { return wire.AppendRTU(nil, unit, pdu) }
 	var buf []byte
 	var chunk [wire.MaxRTU]byte
 	for {
@@ -56,9 +86,8 @@ func (in *Instruments) serveRTU(ctx context.Context, rw io.ReadWriter, pace paci
 		}
 		buf = append(buf, chunk[:n]...)
 		for {
-			f, drop, found := wire.FindRTURequest(buf)
+			f, request, drop, found := find(buf)
 			if found {
-				request := buf[max(0, drop-wire.RTURequestSize):drop]
 				c.send(ctx, len(request), in.respond(f.Unit, f.PDU, request, frame, true))
 			}
 			buf = slices.Delete(buf, 0, drop)

@@ -24,6 +24,14 @@ const (
 	WriteCoils     Function = 15
 	WriteRegisters Function = 16
 	MaskRegister   Function = 22
+	ReadWrite      Function = 23 // reads registers after it wrote some
+)
+
+// Identify is the function that asks an instrument what it is (application
+// protocol, 6.21); identifyKind says that of several things 43 can ask.
+const (
+	Identify     Function = 43
+	identifyKind          = 14
 )
 
 // The most that one request may ask for (application protocol, 6.1 to 6.4).
@@ -31,6 +39,9 @@ const (
 	MaxBits      = 2000
 	MaxRegisters = 125
 )
+
+// maxPDU is the longest there is (application protocol, 4.1).
+const maxPDU = 253
 
 // exceptionFlag marks the function of an exception reply.
 const exceptionFlag = 0x80
@@ -43,8 +54,20 @@ func (f Function) Writes() bool {
 	return f == WriteCoil || f == WriteRegister || f == WriteCoils || f == WriteRegisters || f == MaskRegister
 }
 
-// reads reports whether the function is one we know.
-func (f Function) reads() bool { return f >= ReadCoils && f <= ReadInputRegisters }
+// Table returns the function that reads what this one reads: itself, except for
+// ReadWrite, which reads holding registers.
+func (f Function) Table() Function {
+	if f == ReadWrite {
+		return ReadHoldingRegisters
+	}
+	return f
+}
+
+// reads reports whether the answer to the function is a byte count and so much data.
+func (f Function) reads() bool { return f >= ReadCoils && f <= ReadInputRegisters || f == ReadWrite }
+
+// known reports whether the function is one of those that are spoken here.
+func (f Function) known() bool { return f.reads() || f.Writes() || f == Identify }
 
 // String returns the name of the table that the function reads.
 func (f Function) String() string {
@@ -57,6 +80,14 @@ func (f Function) String() string {
 		return "holding"
 	case ReadInputRegisters:
 		return "input"
+	case WriteCoil, WriteCoils:
+		return "write coil"
+	case WriteRegister, WriteRegisters, MaskRegister:
+		return "write holding"
+	case ReadWrite:
+		return "write and read holding"
+	case Identify:
+		return "identify"
 	default:
 		return fmt.Sprintf("function %d", byte(f))
 	}
@@ -101,7 +132,10 @@ type Request struct {
 	Function Function
 	Address  uint16
 	Count    uint16  // of functions 5 and 6 the value, of 22 the mask of what stays
-	Data     [8]byte // of functions 15 and 16 what is written, of 22 what is set
+	Data     [8]byte // of functions 15, 16 and 23 what is written, of 22 what is set
+
+	WriteAddress uint16 // of function 23, where Address and Count are what is read
+	WriteCount   uint16
 }
 
 // requestSize is the length of every request PDU of the reading functions.
@@ -118,6 +152,13 @@ func (r Request) AppendPDU(b []byte) []byte {
 		b = append(b, r.Data[:size]...)
 	case MaskRegister:
 		b = append(b, r.Data[:2]...)
+	case ReadWrite:
+		b = binary.BigEndian.AppendUint16(b, r.WriteAddress)
+		b = binary.BigEndian.AppendUint16(b, r.WriteCount)
+		b = append(b, byte(2*r.WriteCount))
+		b = append(b, r.Data[:2*r.WriteCount]...)
+	case Identify: // Address is the kind of access and the first object
+		b = append(b[:len(b)-4], identifyKind, byte(r.Address>>8), byte(r.Address))
 	}
 	return b
 }
@@ -132,8 +173,11 @@ func (r Request) DataSize() int {
 
 // ReplySize returns the length of the PDU that answers.
 func (r Request) ReplySize() int {
-	if r.Function.Writes() {
+	switch {
+	case r.Function.Writes():
 		return writeReplySize(r.Function)
+	case r.Function == Identify:
+		return maxPDU // nobody knows before
 	}
 	return 2 + r.DataSize()
 }
@@ -147,33 +191,114 @@ func writeReplySize(f Function) int {
 	return requestSize
 }
 
-// ParseRequest reads a request as a slave does. The error is the Exception to
-// answer with: the function first, then the count, then the range (application
-// protocol, figures 11 to 14).
+// requestLength is how long the PDU of a request is that begins so; 0 while
+// there is too little of it to say, or where the function is not known.
+func requestLength(pdu []byte) int {
+	count := func(at int) int {
+		if len(pdu) <= at {
+			return 0
+		}
+		return at + 1 + int(pdu[at])
+	}
+	switch f := Function(pdu[0]); {
+	case f == ReadWrite:
+		return count(9)
+	case f == WriteCoils || f == WriteRegisters:
+		return count(5)
+	case f == MaskRegister:
+		return requestSize + 2
+	case f == Identify:
+		return 4
+	case f.known():
+		return requestSize
+	default:
+		return 0
+	}
+}
+
+// ParseRequest reads a request as a slave does; WriteData returns what it
+// writes. The error is the Exception to answer with: the function first, then
+// the count, then the range (application protocol, figures 11 to 30).
 func ParseRequest(pdu []byte) (Request, error) {
 	if len(pdu) == 0 {
 		return Request{}, IllegalFunction
 	}
 	r := Request{Function: Function(pdu[0])}
-	if !r.Function.reads() {
+	if !r.Function.known() || r.Function == Identify {
 		return r, IllegalFunction
 	}
-	if len(pdu) != requestSize {
+	if len(pdu) != requestLength(pdu) {
 		return r, IllegalValue
 	}
 	r.Address = binary.BigEndian.Uint16(pdu[1:])
 	r.Count = binary.BigEndian.Uint16(pdu[3:])
-	most := uint16(MaxRegisters)
-	if r.Function.Bits() {
+	if r.Function == ReadWrite {
+		r.WriteAddress, r.WriteCount = binary.BigEndian.Uint16(pdu[5:]), binary.BigEndian.Uint16(pdu[7:])
+	}
+	return r, r.check(pdu)
+}
+
+// check says why a slave refuses the request.
+func (r Request) check(pdu []byte) error {
+	most, counted := MaxRegisters, true
+	switch r.Function {
+	case ReadCoils, ReadDiscreteInputs:
 		most = MaxBits
+	case WriteCoils:
+		most = maxWriteBits
+	case WriteRegisters:
+		most = maxWriteRegisters
+	case WriteCoil:
+		if r.Count != 0 && r.Count != CoilOn {
+			return IllegalValue
+		}
+		counted = false
+	case WriteRegister, MaskRegister:
+		counted = false
+	case ReadWrite:
+		if r.WriteCount == 0 || r.WriteCount > maxReadWriteRegisters || int(pdu[9]) != 2*int(r.WriteCount) {
+			return IllegalValue
+		}
 	}
-	if r.Count == 0 || r.Count > most {
-		return r, IllegalValue
+	switch {
+	case !counted:
+		return nil
+	case r.Count == 0 || int(r.Count) > most, (r.Function == WriteCoils || r.Function == WriteRegisters) && int(pdu[5]) != r.DataSize():
+		return IllegalValue
+	case int(r.Address)+int(r.Count) > 1<<16, int(r.WriteAddress)+int(r.WriteCount) > 1<<16:
+		return IllegalAddress
 	}
-	if int(r.Address)+int(r.Count) > 1<<16 {
-		return r, IllegalAddress
+	return nil
+}
+
+// The most that one request may write (application protocol, 6.11, 6.12, 6.17).
+const (
+	maxWriteBits          = 1968
+	maxWriteRegisters     = 123
+	maxReadWriteRegisters = 121
+)
+
+// CoilOn is the value with which function 5 sets a coil; 0 clears it.
+const CoilOn = 0xFF00
+
+// WriteData returns what a request that ParseRequest has read writes: of
+// functions 15, 16 and 23 the data, of 22 the mask of what stays and what is
+// set, of 5 and 6 the value.
+func WriteData(pdu []byte) []byte {
+	switch Function(pdu[0]) {
+	case WriteCoils, WriteRegisters:
+		return pdu[6:]
+	case ReadWrite:
+		return pdu[10:]
+	default:
+		return pdu[3:]
 	}
-	return r, nil
+}
+
+// AppendWriteReply appends the answer of a slave to a request that writes, and
+// does not read.
+func AppendWriteReply(b, pdu []byte) []byte {
+	return append(b, pdu[:writeReplySize(Function(pdu[0]))]...)
 }
 
 // ParseReply returns the data of a reply to r. The error is an Exception, or
@@ -188,6 +313,9 @@ func (r Request) ParseReply(pdu []byte) ([]byte, error) {
 			return nil, ErrPDU
 		}
 		return nil, nil
+	}
+	if r.Function == Identify {
+		return parseIdentity(pdu)
 	}
 	if len(pdu) != r.ReplySize() || pdu[0] != byte(r.Function) || int(pdu[1]) != r.DataSize() {
 		return nil, ErrPDU

@@ -44,20 +44,12 @@ func RTUReplyAt(b []byte) (f RTUFrame, n int, status Status) {
 	if len(b) < 2 {
 		return f, 0, Incomplete
 	}
-	switch function := Function(b[1]); {
-	case function&exceptionFlag != 0 && ((function &^ exceptionFlag).reads() || (function &^ exceptionFlag).Writes()):
-		n = exceptionSize
-	case function.Writes():
-		n = 1 + writeReplySize(function) + 2
-	case !function.reads():
-		return f, 0, Invalid
-	case len(b) < 3:
-		return f, 0, Incomplete
-	default:
-		n = int(b[2]) + 2 + rtuOverhead
-		if b[2] == 0 || n > MaxRTU || !function.Bits() && b[2]%2 != 0 {
-			return f, 0, Invalid
+	n, status = replyLength(b[1:])
+	if n += rtuOverhead; status != Complete || n > MaxRTU {
+		if status == Complete {
+			status = Invalid
 		}
+		return f, 0, status
 	}
 	if len(b) < n {
 		return f, 0, Incomplete
@@ -68,20 +60,52 @@ func RTUReplyAt(b []byte) (f RTUFrame, n int, status Status) {
 	return RTUFrame{Unit: b[0], PDU: b[1 : n-2]}, n, Complete
 }
 
-// FindRTURequest looks for the first request of a reading function, as a slave
-// does, at any offset: noise before it is skipped. drop is how many bytes are
-// done with, the frame included; ok says that there is a frame.
+// replyLength is how long the PDU of a reply is that begins so; Complete says
+// that this is known, not that it is all there.
+func replyLength(pdu []byte) (n int, status Status) {
+	switch f := Function(pdu[0]); {
+	case f&exceptionFlag != 0 && (f &^ exceptionFlag).known():
+		return 2, Complete
+	case f.Writes():
+		return writeReplySize(f), Complete
+	case f == Identify:
+		n, ok := identityLength(pdu)
+		switch {
+		case !ok:
+			return 0, Invalid
+		case n == 0:
+			return 0, Incomplete
+		}
+		return n, Complete
+	case !f.reads():
+		return 0, Invalid
+	case len(pdu) < 2:
+		return 0, Incomplete
+	case pdu[1] == 0 || !f.Bits() && pdu[1]%2 != 0:
+		return 0, Invalid
+	default:
+		return int(pdu[1]) + 2, Complete
+	}
+}
+
+// FindRTURequest looks for the first request, as a slave does, at any offset:
+// noise before it is skipped. drop is how many bytes are done with, the frame
+// included; ok says that there is a frame.
 //
 // Function codes we do not know are found as well if they come alone and whole,
 // so that a slave can refuse them.
 func FindRTURequest(b []byte) (f RTUFrame, drop int, ok bool) {
 	for i := range b {
 		rest := b[i:]
-		if len(rest) >= RTURequestSize && Function(rest[1]).reads() && crcOK(rest[:RTURequestSize]) {
-			return RTUFrame{Unit: rest[0], PDU: rest[1 : RTURequestSize-2]}, i + RTURequestSize, true
+		if len(rest) < 2 {
+			break
+		}
+		n := requestLength(rest[1:]) + rtuOverhead
+		if n > rtuOverhead && n <= len(rest) && n <= MaxRTU && crcOK(rest[:n]) {
+			return RTUFrame{Unit: rest[0], PDU: rest[1 : n-2]}, i + n, true
 		}
 	}
-	if len(b) >= rtuOverhead+1 && len(b) <= MaxRTU && !Function(b[1]).reads() && crcOK(b) {
+	if len(b) >= rtuOverhead+1 && len(b) <= MaxRTU && !Function(b[1]).known() && crcOK(b) {
 		return RTUFrame{Unit: b[0], PDU: b[1 : len(b)-2]}, len(b), true
 	}
 	return f, max(0, len(b)-MaxRTU), false

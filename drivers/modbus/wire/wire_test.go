@@ -65,7 +65,7 @@ func TestRequestsThatASlaveRefuses(t *testing.T) {
 		want Exception
 	}{
 		{"", IllegalFunction},
-		{"0600000001", IllegalFunction},
+		{"0700000001", IllegalFunction},
 		{"03", IllegalValue},
 		{"0300000001ff", IllegalValue},
 		{"0300000000", IllegalValue},
