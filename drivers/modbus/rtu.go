@@ -24,7 +24,7 @@ type rtu struct {
 	silence time.Duration
 	options engineOptions
 
-	pdu      [24]byte                // of a request
+	pdu      [wire.MaxPDU]byte       // of a request
 	request  []byte                  // the frame that was sent
 	echoes   bool                    // its echo is passed over
 	reply    [wire.MaxRTU]byte       // the PDU that answered
