@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,10 +125,10 @@ func TestALineIsLent(t *testing.T) {
 		in := simulate.NewInstruments()
 		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
 		var open sync.Mutex // held while the driver has the line
-		opened := 0
+		var opened atomic.Int32
 		l := startWith(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second), "slow": oneTag(1, time.Hour)}), func(ctx context.Context) (gateway.Line, error) {
 			open.Lock()
-			opened++
+			opened.Add(1)
 			line, far := newWire(char9600)
 			go func() { defer open.Unlock(); _ = in.ServeRTU(ctx, far) }()
 			return line, nil
@@ -146,15 +147,15 @@ func TestALineIsLent(t *testing.T) {
 			}
 			return what
 		})
-		if !errors.Is(err, what) || opened != 1 {
-			t.Errorf("%v, opened %d times", err, opened)
+		if !errors.Is(err, what) || opened.Load() != 1 {
+			t.Errorf("%v, opened %d times", err, opened.Load())
 		}
 		time.Sleep(10 * time.Second)
 		if got := counts(l.sheet.of("a/v")); got["bad maintenance"] < 10 || got["bad maintenance"] > 11 || got["good"] < 19 || len(got) != 2 {
 			t.Errorf("%v", got)
 		}
-		if s := l.driver.Status(); !s.Open || !s.Devices[0].Online || opened != 2 {
-			t.Errorf("%+v, opened %d times", s, opened)
+		if s := l.driver.Status(); !s.Open || !s.Devices[0].Online || opened.Load() != 2 {
+			t.Errorf("%+v, opened %d times", s, opened.Load())
 		}
 		done := make(chan error)
 		go func() {
@@ -210,5 +211,31 @@ func TestAPersonsReadIsNeverAnsweredByALateReply(t *testing.T) {
 		if len(j.wrong) > 0 || j.good < 300 {
 			t.Errorf("%d good, %d bad, wrong %v", j.good, j.bad, j.wrong)
 		}
+	})
+}
+
+func TestIdentifyBetweenPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, func(_ context.Context, far io.ReadWriter) error {
+			var buf [256]byte
+			for {
+				n, err := far.Read(buf[:])
+				if err != nil {
+					return err
+				}
+				reply := []byte{3, 2, 0, 7}
+				if pdu := buf[1 : n-2]; wire.IsIdentityRequest(pdu) {
+					reply = wire.AppendIdentityReply(nil, pdu, []wire.Object{{ID: 0, Text: "Keller"}, {ID: 1, Text: "30X"}})
+				}
+				if _, err := far.Write(wire.AppendRTU(nil, buf[0], reply)); err != nil {
+					return err
+				}
+			}
+		})
+		got, err := l.driver.Identify(t.Context(), "a")
+		if err != nil || len(got) != 2 || got[0].Value != "Keller" || got[1].Name != "product" {
+			t.Errorf("%v, %v", got, err)
+		}
+		l.stop()
 	})
 }

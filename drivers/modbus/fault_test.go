@@ -115,7 +115,7 @@ var faultCases = []faultCase{
 	{name: "noise", fault: simulate.Fault{Noise: 0.1}, seeds: 2, good: 1},
 	{name: "nul", fault: simulate.Fault{NUL: 0.2}, seeds: 2, good: 1},
 	{name: "extra", fault: simulate.Fault{Extra: 0.1}, seeds: 2, good: 1},
-	{name: "wrong unit", fault: simulate.Fault{WrongUnit: 0.05}, seeds: 2, good: 0.6},
+	{name: "wrong unit", fault: simulate.Fault{WrongUnit: 0.05}, seeds: 2, good: 0.6, recovery: 10 * time.Second},
 	{name: "exception", fault: simulate.Fault{Exception: 0.05}, seeds: 2, good: 0.9},
 	{name: "split", fault: simulate.Fault{Split: 0.3}, seeds: 2, good: 1},
 	{name: "echo", fault: simulate.Fault{Echo: true}, seeds: 1, good: 1},
@@ -310,16 +310,21 @@ func TestAnAnswerToTheProgramBeforeIsNotTakenForOurs(t *testing.T) {
 			line, far := newWire(char9600)
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() { _ = in.ServeRTU(ctx, far) }()
+			var sheets []*sheet
 			for range 30 { // killed and started anew
 				l := startWith(t, rtu(faultTimeout, map[string]modbus.DeviceOptions{"a": judgedDevice(1, 300*time.Millisecond)}), func(context.Context) (gateway.Line, error) {
 					return kept{line}, nil
 				})
 				time.Sleep(700 * time.Millisecond)
 				l.stop()
-				j.examine(l.sheet, "a", 1)
+				sheets = append(sheets, l.sheet)
 			}
 			cancel()
 			_ = line.Close()
+			synctest.Wait()
+			for _, s := range sheets {
+				j.examine(s, "a", 1)
+			}
 			if len(j.wrong) > 0 || j.good == 0 {
 				t.Errorf("good %d, wrong %v", j.good, j.wrong)
 			}

@@ -53,3 +53,27 @@ func isException(err error) bool {
 	_, is := err.(wire.Exception) //nolint:errorlint // the engine returns it bare
 	return is
 }
+
+// Identify asks a device what it is, between what Run does. It is safe for
+// concurrent use.
+func (d *Driver) Identify(ctx context.Context, device string) ([]Identity, error) {
+	dev, err := d.deviceOf(device)
+	if err != nil {
+		return nil, err
+	}
+	return Identify(ctx, lineAsker{d, dev}, dev.unit.id)
+}
+
+// lineAsker asks through the goroutine that polls.
+type lineAsker struct {
+	d   *Driver
+	dev *device
+}
+
+func (a lineAsker) Do(ctx context.Context, _ byte, r wire.Request) ([]byte, error) {
+	res, err := a.d.ask(ctx, a.dev.unit, r)
+	if err != nil {
+		return nil, err
+	}
+	return res.data, res.err
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,15 +175,15 @@ func TestAHoleThatIsMetWithSilence(t *testing.T) {
 		in := simulate.NewInstruments()
 		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, make([]uint16, 20)...)
 		in.Unit(1).Remove(wire.ReadHoldingRegisters, 19, 1)
-		longest := 12
+		var longest atomic.Int32
 		serve := func(ctx context.Context, far io.ReadWriter) error {
 			return in.ServeRTU(ctx, &deafToLong{far, &longest})
 		}
 		d := modbus.DeviceOptions{SlaveID: ptr(1), Interval: 2 * time.Second, Tags: words(upTo(20)...)}
-		longest = 20 // the first time it refuses; later it is deaf to more than 12 registers
+		longest.Store(20) // the first time it refuses; later it is deaf to more than 12 registers
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, serve)
 		time.Sleep(time.Second)
-		longest = 12
+		longest.Store(12)
 		time.Sleep(59 * time.Second)
 		l.stop()
 		for _, tag := range []string{"d/t0", "d/t18"} {
@@ -196,13 +197,13 @@ func TestAHoleThatIsMetWithSilence(t *testing.T) {
 // deafToLong loses requests for many registers.
 type deafToLong struct {
 	io.ReadWriter
-	longest *int
+	longest *atomic.Int32
 }
 
 func (d *deafToLong) Read(p []byte) (int, error) {
 	for {
 		n, err := d.ReadWriter.Read(p)
-		if err != nil || n < 6 || int(p[5]) <= *d.longest {
+		if err != nil || n < 6 || int32(p[5]) <= d.longest.Load() {
 			return n, err
 		}
 	}

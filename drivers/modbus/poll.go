@@ -277,8 +277,8 @@ func (d *Driver) owe(x engine, u *unit, r wire.Request, sent, now time.Time) {
 	u.owe(sent, due, quarantine, x.replySize(r))
 }
 
-// spend takes a try to reach a dead unit from what these may cost. Three long
-// tries may come in a row, so that a short fault is over soon.
+// spend takes a try to reach a dead unit from what these may cost. What they did
+// not use is kept for deadBurst long tries, so that a short fault is over soon.
 func (d *Driver) spend(cost time.Duration, now time.Time) {
 	if earliest := now.Add(-deadBurst * deadShare * d.timeout); d.budgetAt.Before(earliest) {
 		d.budgetAt = earliest

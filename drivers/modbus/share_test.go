@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,7 +208,7 @@ func TestOneThatGetsSlowerIsNotLost(t *testing.T) {
 }
 
 // refusing answers so many requests with an exception.
-func refusing(in *simulate.Instruments, e wire.Exception, often *int) func(context.Context, io.ReadWriter) error {
+func refusing(in *simulate.Instruments, e wire.Exception, often *atomic.Int32) func(context.Context, io.ReadWriter) error {
 	return func(ctx context.Context, far io.ReadWriter) error {
 		return in.ServeRTU(ctx, &refuser{ReadWriter: far, e: e, often: often})
 	}
@@ -217,12 +218,11 @@ func refusing(in *simulate.Instruments, e wire.Exception, often *int) func(conte
 type refuser struct {
 	io.ReadWriter
 	e     wire.Exception
-	often *int
+	often *atomic.Int32
 }
 
 func (r *refuser) Write(b []byte) (int, error) {
-	if *r.often > 0 {
-		*r.often--
+	if r.often.Add(-1) >= 0 {
 		b = wire.AppendRTU(nil, b[0], []byte{b[1] | 0x80, byte(r.e)})
 	}
 	return r.ReadWriter.Write(b)
@@ -233,13 +233,14 @@ func TestABusyOneIsAskedAgainInItsInterval(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in := simulate.NewInstruments()
 			in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
-			often := 2
+			var often atomic.Int32
+			often.Store(2)
 			l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, refusing(in, e, &often))
 			time.Sleep(2*time.Second + 500*time.Millisecond)
-			often = 1000
+			often.Store(1000)
 			time.Sleep(10 * time.Second)
 			requests := l.driver.Status().Requests
-			often = 0
+			often.Store(0)
 			time.Sleep(10 * time.Second)
 			l.stop()
 			got := counts(l.sheet.of("a/v"))
@@ -258,7 +259,8 @@ func TestNoExceptionOfOneTwoThreeIsTriedAgain(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in := simulate.NewInstruments()
 			in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
-			often := 1000
+			var often atomic.Int32
+			often.Store(1000)
 			l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, refusing(in, e, &often))
 			time.Sleep(9*time.Second + 900*time.Millisecond)
 			l.stop()

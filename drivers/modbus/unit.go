@@ -12,7 +12,7 @@ const (
 	// deadShare is the part of a line that units which do not answer may cost
 	// together: one in so many.
 	deadShare = 20
-	deadBurst = 3
+	deadBurst = 1
 
 	// Nobody knows at the start which units of a line are there at all. All first
 	// tries together may take firstRound, each between shortestGreeting and

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,9 +16,10 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// plc is a slave that can be written to, with faults of its own. Everything runs in
-// one bubble, one transaction at a time.
+// plc is a slave that can be written to, with faults of its own. What is below mu
+// is set by tests while it runs.
 type plc struct {
+	mu    sync.Mutex
 	regs  map[uint16]uint16
 	coils map[uint16]bool
 	asked []string // the PDUs of the writes, as they came
@@ -49,7 +52,23 @@ func (p *plc) serve(_ context.Context, far io.ReadWriter) error {
 	}
 }
 
+// set changes the slave while it runs.
+func (p *plc) set(f func(*plc)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
+}
+
+// requests returns the PDUs of the writes so far.
+func (p *plc) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
+}
+
 func (p *plc) answer(pdu []byte) (reply []byte, silent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	f, address := pdu[0], binary.BigEndian.Uint16(pdu[1:])
 	write := f > 4
 	if write {
@@ -181,8 +200,8 @@ func TestWriteIsReadBack(t *testing.T) {
 			if err != nil || a.Reading.Value.String() != c.reads || a.Reading.Quality != gateway.Good {
 				t.Errorf("%s: %v, reads back as %v", c.tag, err, a.Reading.Value)
 			}
-			if len(p.asked) != 1 || p.asked[0] != c.pdu {
-				t.Errorf("%s: asked %q, want %q", c.tag, p.asked, c.pdu)
+			if got := p.requests(); len(got) != 1 || got[0] != c.pdu {
+				t.Errorf("%s: asked %q, want %q", c.tag, got, c.pdu)
 			}
 		})
 	}
@@ -193,8 +212,8 @@ func TestWriteFunctionMultiple(t *testing.T) {
 		p, o := newPLC(), writable(t)
 		o.WriteFunction = "multiple"
 		onPLC(t, p, o, func(t *testing.T, d *modbus.Driver) {
-			if _, err := d.Write(t.Context(), "d", tag, gateway.Int(1)); err != nil || len(p.asked) != 1 || p.asked[0] != pdu {
-				t.Errorf("%s: %v, asked %q", tag, err, p.asked)
+			if _, err := d.Write(t.Context(), "d", tag, gateway.Int(1)); err != nil || len(p.requests()) != 1 || p.requests()[0] != pdu {
+				t.Errorf("%s: %v, asked %q", tag, err, p.requests())
 			}
 		})
 	}
@@ -228,8 +247,8 @@ func TestWhatIsNotWritten(t *testing.T) {
 			}
 		}
 	})
-	if len(p.asked) != 0 {
-		t.Errorf("written all the same: %q", p.asked)
+	if len(p.requests()) != 0 {
+		t.Errorf("written all the same: %q", p.requests())
 	}
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": writable(t)}), char9600, p.serve)
@@ -264,13 +283,13 @@ func TestAWriteIsNeverSentTwice(t *testing.T) {
 			value = gateway.Bool(true)
 		}
 		onPLC(t, p, writable(t), func(t *testing.T, d *modbus.Driver) {
-			c.fault(p)
+			p.set(c.fault)
 			_, err := d.Write(t.Context(), "d", c.tag, value)
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s: %v, want %v", c.name, err, c.want)
 			}
-			if len(p.asked) != 1 {
-				t.Errorf("%s: asked %q, want once", c.name, p.asked)
+			if len(p.requests()) != 1 {
+				t.Errorf("%s: asked %q, want once", c.name, p.requests())
 			}
 		})
 	}
@@ -279,7 +298,7 @@ func TestAWriteIsNeverSentTwice(t *testing.T) {
 func TestACallerWhoGivesUpLearnsWhetherItWasSent(t *testing.T) {
 	p := newPLC()
 	onPLC(t, p, writable(t), func(t *testing.T, d *modbus.Driver) {
-		p.deaf = true
+		p.set(func(p *plc) { p.deaf = true })
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		_, err := d.Write(ctx, "d", "word", gateway.Int(5)) // no answer comes in this time
@@ -293,8 +312,8 @@ func TestACallerWhoGivesUpLearnsWhetherItWasSent(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(10 * time.Second)
-		if len(p.asked) != 1 {
-			t.Errorf("asked %q", p.asked)
+		if len(p.requests()) != 1 {
+			t.Errorf("asked %q", p.requests())
 		}
 	})
 }
