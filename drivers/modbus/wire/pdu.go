@@ -138,6 +138,8 @@ type Request struct {
 	WriteAddress uint16 // of function 23, where Address and Count are what is read
 	WriteCount   uint16
 
+	Wide bool // every address that is read is a register of 32 bits, as of Enron and Daniel
+
 	Data [MaxWriteData]byte // of functions 15, 16 and 23 what is written, of 22 what is set
 }
 
@@ -188,10 +190,14 @@ func (r *Request) written() []byte {
 // DataSize returns how many data bytes the answer has. Of functions that only
 // write, and of 43, it means nothing.
 func (r Request) DataSize() int {
-	if r.Function.Bits() {
+	switch {
+	case r.Function.Bits():
 		return (int(r.Count) + 7) / 8
+	case r.Wide:
+		return 4 * int(r.Count)
+	default:
+		return 2 * int(r.Count)
 	}
-	return 2 * int(r.Count)
 }
 
 // ReplySize returns the length of the PDU that answers.
