@@ -122,7 +122,7 @@ func (x *rtu) await(ctx context.Context, unit byte, r wire.Request, deadline tim
 
 // missing tells an answer that came damaged from one that did not come.
 func (x *rtu) missing() error {
-	damaged := x.n >= x.framing.size(2) // of an exception, the shortest reply
+	damaged := x.n >= x.framing.size(shortestReply)
 	x.drop()
 	x.misses++
 	if damaged {
