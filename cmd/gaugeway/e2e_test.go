@@ -485,7 +485,7 @@ func TestForeignCommands(t *testing.T) {
 		{[]string{"status", "--socket", filepath.Join(b.dir, "none")}, exitFailed, "no gateway answers on"},
 		{[]string{"check", b.config}, 0, "the configuration is well"},
 		{[]string{"version", "--json"}, 0, `"sqlite":"3.`},
-		{[]string{"plan"}, exitUsage, "plan is not in this version"},
+		{[]string{"init"}, exitUsage, "init is not in this version"},
 		{[]string{"frobnicate"}, exitUsage, `"frobnicate" is not a command`},
 		{[]string{"run", "--frob"}, exitUsage, "unknown flag"},
 		{[]string{"receive"}, exitUsage, "--server is missing"},

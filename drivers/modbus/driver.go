@@ -57,11 +57,11 @@ type Driver struct {
 	asked     bool       // the last transaction was of an inquiry
 	lent      bool
 
-	traces traces
+	traces gateway.Traces
 
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
-	busy   usage
+	busy   gateway.Usage
 	port   uart // nil while there is none that counts
 }
 

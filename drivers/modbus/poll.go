@@ -300,7 +300,7 @@ func (d *Driver) dead() (n int) {
 func (d *Driver) count(sent, at time.Time, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.busy.add(sent, at)
+	d.busy.Add(sent, at)
 	d.status.Requests++
 	switch {
 	case err == nil:

@@ -3,53 +3,21 @@ package modbus
 import (
 	"bytes"
 	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// traces hands frames to who looks at a line. It costs one atomic load where
-// nobody does.
-type traces struct {
-	watched atomic.Bool
-
-	mu      sync.Mutex
-	viewers []*func(gateway.Frame)
-}
-
 // Trace has f called with every frame until stop is called: what was sent, and
 // what came, whole frames where it is frames. f must not block, and must not
 // keep the frame's Bytes. It is safe for concurrent use.
-func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) {
-	t := &d.traces
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.viewers = append(t.viewers, &f)
-	t.watched.Store(true)
-	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.viewers = slices.DeleteFunc(t.viewers, func(v *func(gateway.Frame)) bool { return v == &f })
-		t.watched.Store(len(t.viewers) > 0)
-	}
-}
-
-func (t *traces) show(f gateway.Frame) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, view := range t.viewers {
-		(*view)(f)
-	}
-}
+func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) { return d.traces.Watch(f) }
 
 // viewer puts the bytes of a line together again as frames. It belongs to one
 // open line and its goroutine.
 type viewer struct {
-	traces   *traces
+	traces   *gateway.Traces
 	protocol Protocol
 	request  []byte // that was sent last
 	got      []byte // since then, and not shown yet
@@ -59,19 +27,19 @@ type viewer struct {
 
 // sent shows a request, and before it what came and was no frame.
 func (v *viewer) sent(p []byte) {
-	if !v.traces.watched.Load() {
+	if !v.traces.Watched() {
 		v.request, v.got = v.request[:0], v.got[:0]
 		return
 	}
 	v.flush()
 	v.request = append(v.request[:0], p...)
-	v.traces.show(gateway.Frame{At: time.Now(), Sent: true, Bytes: p, Text: v.protocol.describe(p, true)})
+	v.traces.Show(gateway.Frame{At: time.Now(), Sent: true, Bytes: p, Text: v.protocol.describe(p, true)})
 }
 
 // came takes what was read, and shows each frame as soon as it is one, after
 // what stood before it.
 func (v *viewer) came(p []byte) {
-	if !v.traces.watched.Load() {
+	if !v.traces.Watched() {
 		return
 	}
 	v.got, v.last = append(v.got, p...), time.Now()
@@ -106,7 +74,7 @@ func (v *viewer) frameAt(i int) (n int, text string) {
 // take shows the first n bytes, if there are any.
 func (v *viewer) take(n int, text string) {
 	if n > 0 {
-		v.traces.show(gateway.Frame{At: v.last, Bytes: v.got[:n], Text: text})
+		v.traces.Show(gateway.Frame{At: v.last, Bytes: v.got[:n], Text: text})
 		v.got = v.got[:copy(v.got, v.got[n:])]
 	}
 }
