@@ -3,6 +3,7 @@ package modbus
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
@@ -32,6 +33,24 @@ type placed struct {
 	function wire.Function
 	address  int
 	layout   wire.Layout
+	wide     bool // each address is a register of 32 bits
+}
+
+// addresses returns how many addresses, or bits of a bit table, the tag takes.
+func (p placed) addresses() int {
+	if p.wide {
+		return p.layout.Type.Size / 4
+	}
+	return p.layout.Registers()
+}
+
+// at returns the tag's part of the data of registers from start on.
+func (p placed) at(data []byte, start int) []byte {
+	size := 2
+	if p.wide {
+		size = 4
+	}
+	return data[size*(p.address-start):]
 }
 
 // place works out where a tag of this device lies, or everything that is wrong.
@@ -48,11 +67,24 @@ func place(d DeviceOptions, t TagOptions) (placed, gateway.Faults) {
 		p.address = plainAddress(&f, d, t, p.function)
 	}
 	p.layout = layoutOf(&f, d, t, p.function)
-	if len(f) == 0 && p.address+p.layout.Registers() > 1<<16 {
+	p.wide = d.RegisterSize == wideRegister && p.layout.Type != nil && p.layout.Type.Size >= 4
+	p.address += d.AddressOffset
+	switch {
+	case len(f) > 0:
+	case p.address < 0:
+		f.Add("address", "%v and address_offset = %d is %d, which is no address", t.Address, d.AddressOffset, p.address)
+	case p.address+p.addresses() > 1<<16:
 		f.Add("address", "%d and the registers after it go beyond 65535, the last there is", p.address)
 	}
 	return p, f
 }
+
+// The values of register_size. With registers of 32 bits, values of 2 bytes and
+// strings are still kept in ones of 16 (Daniel: 3001 to 4999 beside 5001 to 7999).
+const (
+	plainRegister = 16
+	wideRegister  = 32
+)
 
 func functionOf(f *gateway.Faults, register string) wire.Function {
 	if register == "" {
@@ -182,6 +214,7 @@ func layoutOf(f *gateway.Faults, d DeviceOptions, t TagOptions, function wire.Fu
 		f.Add("byte_order", "%v", err)
 	}
 	layoutBit(f, &l, t, function)
+	layoutBits(f, &l, t)
 	switch isString := name == "string"; {
 	case isString && (t.Length < 1 || t.Length > wire.MaxRegisters):
 		f.Add("length", "a string needs length = its number of registers, 1 to %d", wire.MaxRegisters)
@@ -202,6 +235,20 @@ func layoutBit(f *gateway.Faults, l *wire.Layout, t TagOptions, function wire.Fu
 		l.Bit = *t.Bit
 	case t.Bit != nil:
 		f.Add("bit", "is only for a bool in a holding or input register; remove it")
+	}
+}
+
+// layoutBits takes the part of a number that the tag is.
+func layoutBits(f *gateway.Faults, l *wire.Layout, t TagOptions) {
+	last := 8*l.Type.Size - 1
+	switch b := t.Bits; {
+	case len(b) == 0:
+	case !strings.HasPrefix(l.Type.Name, "uint"):
+		f.Add("bits", "is only for numbers without a sign; write type = \"uint16\", \"uint32\" or \"uint64\"")
+	case len(b) != 2 || b[0] < 0 || b[0] > b[1] || b[1] > last:
+		f.Add("bits", "%v are not bits of a %s; write the lowest and the highest, 0 to %d", b, l.Type.Name, last)
+	case b[1]-b[0] < last:
+		l.Low, l.Width = b[0], b[1]-b[0]+1
 	}
 }
 

@@ -51,6 +51,9 @@ func Decode(d DeviceOptions, request, reply []byte) ([]gateway.Reading, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.Wide = slices.ContainsFunc(tags, func(t *tag) bool {
+		return t.wide && t.function == r.Function && t.address >= int(r.Address) && t.end() <= int(r.Address)+int(r.Count)
+	})
 	f, n, status := wire.RTUReplyAt(reply)
 	if status != wire.Complete || n != len(reply) {
 		return nil, errors.New("the reply is no RTU frame with a right checksum; paste all its bytes, from the unit to the CRC")

@@ -92,6 +92,7 @@ type faultCase struct {
 	interval time.Duration // 0 means two seconds
 	recovery time.Duration // after the end of the fault; 0 means one interval
 	unplug   bool          // the line is lost every few seconds as well
+	gap      time.Duration // inter_request_gap
 }
 
 const faultTimeout = 200 * time.Millisecond
@@ -167,6 +168,27 @@ func TestNoFaultOfAConnectionGivesAWrongValue(t *testing.T) {
 	}
 }
 
+// TestNoFaultOfOtherFramesGivesAWrongValue plays every fault of a serial line to the
+// other protocols whose frames do not say what they answer.
+func TestNoFaultOfOtherFramesGivesAWrongValue(t *testing.T) {
+	for _, protocol := range []string{modbus.ASCII, modbus.RTUOverTCP, modbus.ASCIIOverTCP} {
+		for _, c := range faultCases {
+			t.Run(protocol+"/"+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					if protocol != modbus.RTUOverTCP {
+						c.fault.Flip = 0 // of a letter may make it a small one, which is as good
+					}
+					if protocol != modbus.ASCII && c.fault.DuplicateAfter > 0 {
+						c.gap = 4 * time.Millisecond // without it, only what comes within one is waited for
+					}
+					c.fault.Seed = 11
+					c.play(t, protocol)
+				})
+			})
+		}
+	}
+}
+
 // play polls two instruments through the fault for some thousand transactions,
 // then without it, and looks at every reading.
 func (c faultCase) play(t *testing.T, protocol string) {
@@ -178,17 +200,14 @@ func (c faultCase) play(t *testing.T, protocol string) {
 		c.interval = 2 * time.Second
 	}
 	o := rtu(faultTimeout, map[string]modbus.DeviceOptions{"a": judgedDevice(1, c.interval), "b": judgedDevice(2, c.interval)})
-	o.Protocol = protocol
+	o.Protocol, o.InterRequestGap = protocol, c.gap
 	var sound atomic.Bool
 	l := start(t, o, charOf(protocol), func(ctx context.Context, far io.ReadWriter) error {
 		if c.unplug && !sound.Load() {
 			timer := time.AfterFunc(time.Second+time.Duration(c.fault.Seed)*137*time.Millisecond, func() { _ = far.(*wireEnd).Close() })
 			defer timer.Stop()
 		}
-		if protocol == modbus.TCP {
-			return in.ServeTCP(ctx, far)
-		}
-		return in.ServeRTU(ctx, far)
+		return serveAs(ctx, in, protocol, far)
 	})
 	began := time.Now()
 	for l.driver.Status().Requests < enough() && time.Since(began) < 10*time.Hour {
@@ -210,10 +229,21 @@ func (c faultCase) play(t *testing.T, protocol string) {
 }
 
 func charOf(protocol string) time.Duration {
-	if protocol == modbus.TCP {
-		return 0
+	if protocol == modbus.RTU || protocol == modbus.ASCII {
+		return char9600
 	}
-	return char9600
+	return 0
+}
+
+func serveAs(ctx context.Context, in *simulate.Instruments, protocol string, far io.ReadWriter) error {
+	switch protocol {
+	case modbus.TCP:
+		return in.ServeTCP(ctx, far)
+	case modbus.ASCII, modbus.ASCIIOverTCP:
+		return in.ServeASCII(ctx, far)
+	default:
+		return in.ServeRTU(ctx, far)
+	}
 }
 
 func (c faultCase) report(t *testing.T, protocol string, l *lab, j *judge, during, ended time.Duration) {

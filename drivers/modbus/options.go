@@ -33,15 +33,17 @@ type LineOptions struct {
 
 // DeviceOptions are of the table [device.x]. Zero values mean the defaults.
 type DeviceOptions struct {
-	SlaveID      *int          `toml:"slave_id"`
-	UnitID       *int          `toml:"unit_id"` // the same as SlaveID
-	Interval     time.Duration `toml:"interval"`
-	Addressing   string        `toml:"addressing"`    // "zero-based" (""), or "modicon" for 40001-style numbers
-	ByteOrder    string        `toml:"byte_order"`    // of its 32-bit and 64-bit tags that name none; "" means ABCD
-	MaxRegisters int           `toml:"max_registers"` // in one request; 0 means 125
-	MaxGap       *int          `toml:"max_gap"`       // unneeded registers that are read rather than asking twice; nil means 8
-	NoMerge      bool          `toml:"no_merge"`      // every tag has a request of its own
-	Holes        [][2]int      `toml:"holes"`         // first and last of 0-based addresses that no request may read in passing
+	SlaveID       *int          `toml:"slave_id"`
+	UnitID        *int          `toml:"unit_id"` // the same as SlaveID
+	Interval      time.Duration `toml:"interval"`
+	Addressing    string        `toml:"addressing"`     // "zero-based" (""), or "modicon" for 40001-style numbers
+	AddressOffset int           `toml:"address_offset"` // added to every address: -1 where the sheet counts from 1
+	RegisterSize  int           `toml:"register_size"`  // 32 where values of 4 bytes have one address each (Enron, Daniel); 0 means 16
+	ByteOrder     string        `toml:"byte_order"`     // of its 32-bit and 64-bit tags that name none; "" means ABCD
+	MaxRegisters  int           `toml:"max_registers"`  // in one request; 0 means 125
+	MaxGap        *int          `toml:"max_gap"`        // unneeded registers that are read rather than asking twice; nil means 8
+	NoMerge       bool          `toml:"no_merge"`       // every tag has a request of its own
+	Holes         [][2]int      `toml:"holes"`          // first and last of 0-based addresses that no request may read in passing
 
 	// WriteFunction is "auto" (""): one register by function 6, several by 16, a coil
 	// by 5; "multiple": 16 and 15 always, for instruments that know no others;
@@ -59,6 +61,7 @@ type TagOptions struct {
 	ByteOrder string `toml:"byte_order"`
 	Length    int    `toml:"length"` // of a string, in registers
 	Bit       *int   `toml:"bit"`    // of a bool in a register
+	Bits      []int  `toml:"bits"`   // lowest and highest bit of a number that shares its registers; empty means all
 
 	gateway.TagOptions
 }

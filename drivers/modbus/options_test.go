@@ -71,6 +71,20 @@ func TestEveryFaultIsNamed(t *testing.T) {
 		{name: "modicon 40101", device: modiconTag("40101", "")},
 		{name: "modicon 100", device: modiconTag(50000, ""), key: "tag.p.address", text: "is not a Modicon number"},
 		{name: "modicon contradiction", device: modiconTag(40101, "input"), key: "tag.p.register", text: "contradicts"},
+		{name: "hexadecimal", tag: ptr(change(func(o *TagOptions) { o.Address = "0x1F40" }))},
+		{name: "hexadecimal beyond", tag: ptr(change(func(o *TagOptions) { o.Address = "0x1FFFF" })), key: "tag.p.address", text: "0 to 65535"},
+		{name: "no number", tag: ptr(change(func(o *TagOptions) { o.Address = "0xZZ" })), key: "tag.p.address", text: "write a number"},
+		{name: "bits", tag: ptr(change(func(o *TagOptions) { o.Type, o.Bits = "uint16", []int{4, 7} }))},
+		{name: "one bit", tag: ptr(change(func(o *TagOptions) { o.Type, o.Bits = "uint32", []int{31, 31} }))},
+		{name: "bits of a float", tag: ptr(change(func(o *TagOptions) { o.Bits = []int{4, 7} })), key: "tag.p.bits", text: "without a sign"},
+		{name: "bits beyond", tag: ptr(change(func(o *TagOptions) { o.Type, o.Bits = "uint16", []int{4, 16} })), key: "tag.p.bits", text: "0 to 15"},
+		{name: "bits turned round", tag: ptr(change(func(o *TagOptions) { o.Type, o.Bits = "uint16", []int{7, 4} })), key: "tag.p.bits", text: "the lowest and the highest"},
+		{name: "three bits", tag: ptr(change(func(o *TagOptions) { o.Type, o.Bits = "uint16", []int{1, 2, 3} })), key: "tag.p.bits", text: "the lowest and the highest"},
+		{name: "bits that cannot be", tag: ptr(change(func(o *TagOptions) { o.Type, o.Bits, o.BadValues = "uint16", []int{0, 99}, nil })), key: "tag.p.bits", text: "0 to 15"},
+		{name: "register_size", device: DeviceOptions{SlaveID: ptr(1), RegisterSize: 64}, key: "register_size", text: "use 16 or 32"},
+		{name: "address_offset", device: DeviceOptions{SlaveID: ptr(1), AddressOffset: 65536}, key: "address_offset", text: "-65535 to 65535"},
+		{name: "address below 0", device: DeviceOptions{SlaveID: ptr(1), Interval: time.Second, AddressOffset: -1, Tags: map[string]TagOptions{"p": {Address: 0, Type: "int16"}}}, key: "tag.p.address", text: "is -1, which is no address"},
+		{name: "address 1 of sheets", device: DeviceOptions{SlaveID: ptr(1), Interval: time.Second, AddressOffset: -1, Tags: map[string]TagOptions{"p": {Address: 65536 - 1, Type: "int32"}}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

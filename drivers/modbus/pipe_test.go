@@ -14,7 +14,8 @@ import (
 )
 
 // wireEnd is one end of a wire in memory that keeps what is not read yet, as a
-// kernel does. It is a gateway.Line.
+// kernel does. It is a gateway.Line; without a time for a character it is a
+// connection, of which a read with a passed deadline takes nothing, whatever is there.
 type wireEnd struct {
 	in, out  *direction
 	char     time.Duration
@@ -44,6 +45,9 @@ func (d *direction) wake() {
 
 func (w *wireEnd) Read(p []byte) (int, error) {
 	for {
+		if w.char == 0 && !w.deadline.IsZero() && !time.Now().Before(w.deadline) {
+			return 0, os.ErrDeadlineExceeded
+		}
 		w.in.mu.Lock()
 		n := copy(p, w.in.buf)
 		w.in.buf = w.in.buf[:copy(w.in.buf, w.in.buf[n:])]

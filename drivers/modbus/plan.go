@@ -41,11 +41,11 @@ func plan(d DeviceOptions, tags []*tag, known ...hole) []block {
 
 // run returns how many of the tags, from the first on, go into one request.
 func run(d DeviceOptions, tags []*tag, known []hole) int {
-	limits, function := limitsOf(d, tags[0].function), tags[0].function
+	limits, function := limitsOf(d, tags[0]), tags[0].function
 	first, end := tags[0].address, tags[0].end()
 	for i, t := range tags {
 		whole := max(end, t.end())
-		if t.function != function || !limits.allow(first, end, t.address, whole) {
+		if t.function != function || t.wide != tags[0].wide || !limits.allow(first, end, t.address, whole) {
 			return i
 		}
 		if i > 0 && whole > end && crossesAny(known, function, first, whole) {
@@ -63,10 +63,13 @@ type limits struct {
 	holes     [][2]int
 }
 
-func limitsOf(d DeviceOptions, f wire.Function) limits {
+func limitsOf(d DeviceOptions, t *tag) limits {
 	l := limits{most: d.maxRegisters(), gap: d.maxGap(), apart: d.NoMerge, holes: d.Holes}
-	if f.Bits() {
+	switch {
+	case t.function.Bits():
 		l.most, l.gap = min(wire.MaxBits, l.most*bitsPerRegister), l.gap*bitsPerRegister
+	case t.wide:
+		l.most, l.gap = max(1, l.most/2), l.gap/2
 	}
 	return l
 }
@@ -94,7 +97,7 @@ func newBlock(tags []*tag) block {
 		end = max(end, t.end())
 	}
 	return block{
-		request: wire.Request{Function: tags[0].function, Address: uint16(first), Count: uint16(end - first)},
+		request: wire.Request{Function: tags[0].function, Address: uint16(first), Count: uint16(end - first), Wide: tags[0].wide},
 		tags:    tags,
 	}
 }
@@ -122,14 +125,14 @@ func (b block) split() (block, block) {
 // length than the block's own, and false where there is none.
 func (b block) probe() (wire.Request, bool) {
 	r := b.request
-	r.Count = uint16(b.tags[0].layout.Registers())
+	r.Count = uint16(b.tags[0].addresses())
 	if r.DataSize() == b.request.DataSize() {
 		r.Count = 1
 	}
 	return r, r.DataSize() != b.request.DataSize()
 }
 
-func (t *tag) end() int { return t.address + t.layout.Registers() }
+func (t *tag) end() int { return t.address + t.addresses() }
 
 // group parts a device's tags by interval.
 func group(d DeviceOptions, names []string, tags []*tag) map[time.Duration][]*tag {

@@ -10,7 +10,9 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// idleLook is how long an idle line is looked at for bytes that came meanwhile.
+// idleLook is how long an idle line is looked at for bytes that came meanwhile. A
+// connection, which has no silence between frames, is always looked at for so
+// long: a read that may not wait would not even take what is there.
 const idleLook = time.Millisecond
 
 // rtu is the engine of a line whose frames have no transaction id: RTU and
@@ -24,7 +26,7 @@ type rtu struct {
 	silence time.Duration
 	options engineOptions
 
-	pdu      [24]byte                // of a request
+	pdu      [wire.MaxPDU]byte       // of a request
 	request  []byte                  // the frame that was sent
 	echoes   bool                    // its echo is passed over
 	reply    [wire.MaxRTU]byte       // the PDU that answered
@@ -38,16 +40,19 @@ type rtu struct {
 func newRTU(line gateway.Line, f framing, timeout time.Duration, o engineOptions, w witness) *rtu {
 	x := &rtu{reader: reader{line}, framing: f, witness: w, timeout: timeout, char: line.CharTime(), options: o}
 	x.silence = max(f.silence(x.char), o.gap)
+	if o.network {
+		x.silence = max(x.silence, idleLook)
+	}
 	return x
 }
 
 func (x *rtu) exchange(ctx context.Context, unit byte, r wire.Request, think time.Duration) ([]byte, time.Time, error) {
 	x.request = x.framing.append(x.request[:0], unit, r.AppendPDU(x.pdu[:0]))
-	// The reply to a write is its request over again.
-	x.echoes = x.options.echo == echoOn || x.options.echo == echoAuto && !r.Function.Writes()
 	if err := x.settle(ctx); err != nil {
 		return nil, time.Now(), err
 	}
+	// The reply to a write is its request over again.
+	x.echoes = x.options.echo == echoOn || x.options.echo == echoAuto && !r.Function.Writes()
 	sent := time.Now()
 	if _, err := x.line.Write(x.request); err != nil {
 		return nil, time.Now(), lineError{fmt.Errorf("write: %w", err)}
@@ -117,7 +122,7 @@ func (x *rtu) await(ctx context.Context, unit byte, r wire.Request, deadline tim
 
 // missing tells an answer that came damaged from one that did not come.
 func (x *rtu) missing() error {
-	damaged := x.n >= x.framing.size(2) // of an exception, the shortest reply
+	damaged := x.n >= x.framing.size(shortestReply)
 	x.drop()
 	x.misses++
 	if damaged {

@@ -117,7 +117,7 @@ func (d *Driver) longest() (registers uint16) {
 	for _, s := range d.sweeps {
 		for i := range s.plan {
 			if r := s.plan[i].request; !r.Function.Bits() {
-				registers = max(registers, r.Count)
+				registers = max(registers, uint16(r.DataSize()/2))
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (t *tag) read(r *gateway.Reading, data []byte, start int) {
 		t.good(r, gateway.Bool(wire.Bit(data, t.address-start)))
 		return
 	}
-	regs := data[2*(t.address-start):]
+	regs := t.at(data, start)
 	if t.layout.Type.Name == "string" {
 		t.readText(r, regs)
 		return

@@ -54,7 +54,7 @@ func (x *mbap) exchange(ctx context.Context, unit byte, r wire.Request, think ti
 	}
 	x.lastUse = now
 	x.transaction++
-	var pdu [24]byte
+	var pdu [wire.MaxPDU]byte
 	x.request = wire.AppendMBAP(x.request[:0], x.transaction, unit, r.AppendPDU(pdu[:0]))
 	if _, err := x.line.Write(x.request); err != nil {
 		return nil, now, lineError{fmt.Errorf("write: %w", err)}

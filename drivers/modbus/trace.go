@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -18,59 +19,92 @@ func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) { return d.traces.Wa
 type viewer struct {
 	traces   *gateway.Traces
 	protocol Protocol
-	got      []byte // since the last request, and not shown yet
+	request  []byte // that was sent last
+	got      []byte // since then, and not shown yet
 	last     time.Time
+	room     [wire.MaxRTU]byte
 }
 
 // sent shows a request, and before it what came and was no frame.
 func (v *viewer) sent(p []byte) {
 	if !v.traces.Watched() {
-		v.got = v.got[:0]
+		v.request, v.got = v.request[:0], v.got[:0]
 		return
 	}
 	v.flush()
+	v.request = append(v.request[:0], p...)
 	v.traces.Show(gateway.Frame{At: time.Now(), Sent: true, Bytes: p, Text: v.protocol.describe(p, true)})
 }
 
-// came takes what was read, and shows it as soon as it is a frame.
+// came takes what was read, and shows each frame as soon as it is one, after
+// what stood before it.
 func (v *viewer) came(p []byte) {
 	if !v.traces.Watched() {
 		return
 	}
 	v.got, v.last = append(v.got, p...), time.Now()
-	for {
-		n := v.protocol.replyLength(v.got)
+	for i := 0; i < len(v.got); i++ {
+		n, text := v.frameAt(i)
 		if n == 0 {
-			break
+			continue
 		}
-		v.traces.Show(gateway.Frame{At: v.last, Bytes: v.got[:n], Text: v.protocol.describe(v.got[:n], false)})
-		v.got = v.got[:copy(v.got, v.got[n:])]
+		v.take(i, v.rubbish(v.got[:i]))
+		v.take(n, text)
+		i = -1
 	}
 	if len(v.got) > maxGot {
 		v.flush()
 	}
 }
 
-func (v *viewer) flush() {
-	if len(v.got) > 0 {
-		v.traces.Show(gateway.Frame{At: v.last, Bytes: v.got, Text: fmt.Sprintf("%d bytes that are no frame", len(v.got))})
-		v.got = v.got[:0]
+// frameAt is the length and the meaning of what begins at got[i]; 0 for nothing.
+func (v *viewer) frameAt(i int) (n int, text string) {
+	rest := v.got[i:]
+	n = v.protocol.replyLength(rest, v.room[:])
+	// A write is confirmed by the same bytes, so nobody can tell that from an echo.
+	if n == 0 && len(v.request) > 0 && bytes.HasPrefix(rest, v.request) {
+		return len(v.request), "echo of the request"
+	}
+	if n == 0 {
+		return 0, ""
+	}
+	return n, v.protocol.describe(rest[:n], false)
+}
+
+// take shows the first n bytes, if there are any.
+func (v *viewer) take(n int, text string) {
+	if n > 0 {
+		v.traces.Show(gateway.Frame{At: v.last, Bytes: v.got[:n], Text: text})
+		v.got = v.got[:copy(v.got, v.got[n:])]
 	}
 }
 
+func (v *viewer) flush() { v.take(len(v.got), v.rubbish(v.got)) }
+
+// rubbish says what bytes may have been that are no frame.
+func (v *viewer) rubbish(b []byte) string {
+	if f := v.protocol.framing; f != nil && len(b) >= f.size(shortestReply) {
+		return fmt.Sprintf("%d bytes, wrong checksum or no frame", len(b))
+	}
+	return fmt.Sprintf("%d bytes that are no frame", len(b))
+}
+
+// shortestReply is the length of a refusal, which no PDU is below.
+const shortestReply = 2
+
 // replyLength is how long the reply is that b begins with; 0 for none.
-func (p Protocol) replyLength(b []byte) int {
+func (p Protocol) replyLength(b, room []byte) int {
+	var n int
+	var status wire.Status
 	if p.framing == nil {
-		if _, n, status := wire.MBAPAt(b); status == wire.Complete {
-			return n
-		}
+		_, n, status = wire.MBAPAt(b)
+	} else {
+		_, n, status = p.framing.at(b, room)
+	}
+	if status != wire.Complete {
 		return 0
 	}
-	var room [wire.MaxRTU]byte
-	if _, n, status := p.framing.at(b, room[:]); status == wire.Complete {
-		return n
-	}
-	return 0
+	return n
 }
 
 // describe says for people what a frame means.

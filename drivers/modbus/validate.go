@@ -45,8 +45,8 @@ func (o LineOptions) Validate() gateway.Faults {
 		key string
 		d   time.Duration
 	}{{"inter_request_gap", o.InterRequestGap}, {"connect_delay", o.ConnectDelay}} {
-		if pause.d > maxPause {
-			f.Add(pause.key, "%s is not sensible; use at most %s", pause.d, maxPause)
+		if pause.d < 0 || pause.d > maxPause {
+			f.Add(pause.key, "%s is not sensible; use 0s to %s", pause.d, maxPause)
 		}
 	}
 	if n := o.retries(); n < 0 || n > maxRetries {
@@ -72,6 +72,12 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	}
 	if o.ByteOrder != "" && !slices.Contains(wire.Orders(4), wire.Order(o.ByteOrder)) {
 		f.Add("byte_order", "%q is not a byte order of a device; use ABCD, CDAB, BADC or DCBA", o.ByteOrder)
+	}
+	if n := o.RegisterSize; n != 0 && n != plainRegister && n != wideRegister {
+		f.Add("register_size", "%d is not possible; use %d or %d", n, plainRegister, wideRegister)
+	}
+	if n := o.AddressOffset; n < -65535 || n > 65535 {
+		f.Add("address_offset", "%d is not possible; use -65535 to 65535", n)
 	}
 	if n := o.maxRegisters(); n < 1 || n > wire.MaxRegisters {
 		f.Add("max_registers", "%d is not possible; use 1 to %d", n, wire.MaxRegisters)
@@ -146,6 +152,10 @@ func (o DeviceOptions) validateWritable(f *gateway.Faults, p placed) {
 	switch {
 	case p.function == wire.ReadInputRegisters || p.function == wire.ReadDiscreteInputs:
 		f.Add("writable", "the table %s can only be read; remove writable, min and max", p.function)
+	case p.wide:
+		f.Add("writable", "a register of 32 bits cannot be written in this version; remove writable, min and max")
+	case p.layout.Width > 0:
+		f.Add("writable", "bits cannot be written in this version: the rest of the register would be written over; remove writable, min and max")
 	case p.layout.Type.Name == "string":
 		f.Add("writable", "a string cannot be written in this version; remove writable, min and max")
 	case o.WriteFunction == writeSingle && p.layout.Registers() > 1:

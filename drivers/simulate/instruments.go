@@ -287,10 +287,10 @@ func (in *Instruments) answer(unit byte, pdu []byte) (reply []byte, e Event, ok 
 	r, err := wire.ParseRequest(pdu)
 	e.Request = r
 	if err == nil {
-		err = u.write(r, pdu)
+		err = u.write(r)
 	}
 	if err == nil && r.Function.Writes() {
-		return wire.AppendWriteReply(nil, pdu), e, true
+		return r.AppendConfirmation(nil), e, true
 	}
 	if err == nil {
 		var data []byte
@@ -328,8 +328,8 @@ func (u *Unit) data(r wire.Request, c Call) ([]byte, error) {
 }
 
 // write does what a request writes. Nothing is changed where a part of it may not be.
-func (u *Unit) write(r wire.Request, pdu []byte) error {
-	words, first := written(r, pdu)
+func (u *Unit) write(r wire.Request) error {
+	words, first := written(r)
 	table := wire.ReadHoldingRegisters
 	if r.Function == wire.WriteCoil || r.Function == wire.WriteCoils {
 		table = wire.ReadCoils
@@ -351,33 +351,33 @@ func (u *Unit) write(r wire.Request, pdu []byte) error {
 }
 
 // written returns the words, or bits, that a request writes, and where they begin.
-func written(r wire.Request, pdu []byte) (words []uint16, first uint16) {
-	data := wire.WriteData(pdu)
+func written(r wire.Request) (words []uint16, first uint16) {
+	count := int(r.Count)
+	first = r.Address
 	switch r.Function {
 	case wire.WriteCoil:
-		return []uint16{r.Count >> 15}, r.Address // CoilOn or 0
+		return []uint16{r.Count >> 15}, first // CoilOn or 0
 	case wire.WriteRegister:
-		return []uint16{r.Count}, r.Address
-	case wire.MaskRegister:
-		return []uint16{binary.BigEndian.Uint16(data[2:])}, r.Address
+		return []uint16{r.Count}, first
 	case wire.WriteCoils:
-		for i := range int(r.Count) {
+		for i := range count {
 			bit := uint16(0)
-			if wire.Bit(data, i) {
+			if wire.Bit(r.Data[:], i) {
 				bit = 1
 			}
 			words = append(words, bit)
 		}
-		return words, r.Address
-	case wire.WriteRegisters, wire.ReadWrite:
-		for i := 0; i+1 < len(data); i += 2 {
-			words = append(words, binary.BigEndian.Uint16(data[i:]))
-		}
-		if r.Function == wire.ReadWrite {
-			return words, r.WriteAddress
-		}
-		return words, r.Address
+		return words, first
+	case wire.MaskRegister:
+		count = 1
+	case wire.ReadWrite:
+		count, first = int(r.WriteCount), r.WriteAddress
+	case wire.WriteRegisters:
 	default:
 		return nil, 0
 	}
+	for i := range count {
+		words = append(words, binary.BigEndian.Uint16(r.Data[2*i:]))
+	}
+	return words, first
 }

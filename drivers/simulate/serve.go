@@ -50,7 +50,11 @@ func (in *Instruments) serveRTU(ctx context.Context, rw io.ReadWriter, pace paci
 	return in.serveFrames(ctx, rw, pace, frame, find)
 }
 
-// serveASCII answers requests in ASCII frames until reading fails, and returns why.
+// ServeASCII answers requests in ASCII frames until reading fails, and returns why.
+func (in *Instruments) ServeASCII(ctx context.Context, rw io.ReadWriter) error {
+	return in.serveASCII(ctx, rw, pacing{})
+}
+
 func (in *Instruments) serveASCII(ctx context.Context, rw io.ReadWriter, pace pacing) error {
 	frame := func(unit byte, pdu []byte) []byte { return wire.AppendASCII(nil, unit, pdu) }
 	var room [wire.MaxRTU]byte

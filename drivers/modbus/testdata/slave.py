@@ -1,10 +1,11 @@
 """A Modbus slave that nobody of us wrote (pymodbus), with a value of every type
 in every byte order. The registers are worked out here, with struct alone.
 
-slave.py rtu PORT | slave.py tcp
+slave.py rtu|ascii PORT | slave.py tcp|rtu-over-tcp|ascii-over-tcp | slave.py map
 
 Prints one line of JSON with what it holds, then "ready" and, over TCP, the port.
-Ends when standard input does.
+Ends when standard input does. map prints that line, and then one line for each
+register and bit: table, address, value; and "end".
 """
 
 import asyncio
@@ -15,9 +16,21 @@ import sys
 import threading
 import os
 
-from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext, ModbusSparseDataBlock
+from pymodbus.datastore import ModbusServerContext, ModbusSlaveContext, ModbusSparseDataBlock
+from pymodbus.device import ModbusDeviceIdentification
 from pymodbus.server.async_io import ModbusSerialServer, ModbusTcpServer
-from pymodbus.transaction import ModbusRtuFramer, ModbusSocketFramer
+from pymodbus.transaction import ModbusAsciiFramer, ModbusRtuFramer, ModbusSocketFramer
+
+FRAMERS = {
+    "rtu": ModbusRtuFramer, "ascii": ModbusAsciiFramer,
+    "tcp": ModbusSocketFramer, "rtu-over-tcp": ModbusRtuFramer, "ascii-over-tcp": ModbusAsciiFramer,
+}
+
+# What a master may write to: zeros.
+FREE_REGISTERS = range(1000, 1130)
+FREE_COILS = range(2000, 4000)
+
+IDENTITY = {0: "Nobody of us", 1: "slave.py", 2: "3.0", 3: "https://example.org/" + "x" * 100, 4: "a slave " + "y" * 120, 5: "model"}
 
 ORDERS = {
     2: ["AB", "BA"],
@@ -71,26 +84,42 @@ def build():
     for table in "coil", "discrete":
         for i, on in enumerate(pattern):
             tags.append({"register": table, "address": 7 + i, "type": "bool", "order": "AB", "value": "true" if on else "false"})
+    bits = {7 + i: on for i, on in enumerate(pattern)}
+    words["holding"].update((at, 0) for at in FREE_REGISTERS)
+    words["coil"] = bits | {at: False for at in FREE_COILS}
+    words["discrete"] = bits
+    return tags, words
+
+
+def context(words):
     slave = ModbusSlaveContext(
         hr=ModbusSparseDataBlock(words["holding"]),
         ir=ModbusSparseDataBlock(words["input"]),
-        co=ModbusSequentialDataBlock(7, pattern),
-        di=ModbusSequentialDataBlock(7, pattern),
+        co=ModbusSparseDataBlock(words["coil"]),
+        di=ModbusSparseDataBlock(words["discrete"]),
         zero_mode=True,
     )
-    return tags, ModbusServerContext(slaves={1: slave, 17: slave}, single=False)
+    return ModbusServerContext(slaves={1: slave, 17: slave}, single=False)
 
 
 async def main():
-    tags, context = build()
+    tags, words = build()
     print(json.dumps(tags), flush=True)
-    if sys.argv[1] == "rtu":
-        server = ModbusSerialServer(context, framer=ModbusRtuFramer, port=sys.argv[2], baudrate=19200, timeout=1, ignore_missing_slaves=True)
+    kind = sys.argv[1]
+    if kind == "map":
+        for table, held in words.items():
+            for at, word in sorted(held.items()):
+                print(table, at, int(word))
+        print("end", flush=True)
+        return
+    options = {"framer": FRAMERS[kind], "identity": ModbusDeviceIdentification(info=IDENTITY), "ignore_missing_slaves": True}
+    if kind in ("rtu", "ascii"):
+        server = ModbusSerialServer(context(words), port=sys.argv[2], baudrate=19200, timeout=1, **options)
         await server.start()
         print("ready", flush=True)
         await server.serve_forever()
     else:
-        server = ModbusTcpServer(context, framer=ModbusSocketFramer, address=("127.0.0.1", 0), ignore_missing_slaves=True)
+        server = ModbusTcpServer(context(words), address=("127.0.0.1", 0), **options)
         task = asyncio.ensure_future(server.serve_forever())
         await server.serving
         print("ready", server.server.sockets[0].getsockname()[1], flush=True)

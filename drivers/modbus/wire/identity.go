@@ -12,6 +12,11 @@ const (
 	regularIdentity = 2
 )
 
+const (
+	identityHead = 7 // function, kind, access, conformity, more, next, number
+	moreFollows  = 0xFF
+)
+
 // IdentityRequest asks for the objects from one on; regular asks for those as
 // well that instruments may leave out.
 func IdentityRequest(regular bool, from byte) Request {
@@ -24,7 +29,7 @@ func IdentityRequest(regular bool, from byte) Request {
 
 // parseIdentity returns what follows the kind of access in a reply.
 func parseIdentity(pdu []byte) ([]byte, error) {
-	if n, ok := identityLength(pdu); !ok || n != len(pdu) {
+	if n, ok := identityLength(pdu); !ok || n == 0 || n != len(pdu) || Function(pdu[0]) != Identify {
 		return nil, ErrPDU
 	}
 	return pdu[3:], nil
@@ -33,21 +38,20 @@ func parseIdentity(pdu []byte) ([]byte, error) {
 // identityLength is how long a reply is that begins so. n is 0 while there is
 // too little of it to say; ok is false where it can be none.
 func identityLength(pdu []byte) (n int, ok bool) {
-	const head = 7 // function, kind, access, conformity, more, next, number
 	if len(pdu) > 1 && pdu[1] != identifyKind {
 		return 0, false
 	}
-	if len(pdu) < head {
+	if len(pdu) < identityHead {
 		return 0, true
 	}
-	n = head
+	n = identityHead
 	for range pdu[6] {
 		if len(pdu) < n+2 {
-			return 0, n+2 <= maxPDU
+			return 0, n+2 <= MaxPDU
 		}
 		n += 2 + int(pdu[n+1])
 	}
-	return n, n <= maxPDU
+	return n, n <= MaxPDU
 }
 
 // Objects reads the data of an answer to an IdentityRequest. more says that
@@ -60,16 +64,27 @@ func Objects(data []byte) (objects []Object, next byte, more bool) {
 	for rest := data[head:]; len(rest) >= 2 && len(rest) >= 2+int(rest[1]); rest = rest[2+int(rest[1]):] {
 		objects = append(objects, Object{rest[0], string(rest[2 : 2+int(rest[1])])})
 	}
-	return objects, data[2], data[1] == 0xFF
+	return objects, data[2], data[1] == moreFollows
 }
 
-// AppendIdentityReply appends the answer of a slave that has these objects, all
-// of which must fit into one.
+// AppendIdentityReply appends the answer of a slave that has these objects, in
+// the order of their ids: those from the one that the request names, as many as
+// fit. What does not fit into any answer is left out.
 func AppendIdentityReply(b, request []byte, objects []Object) []byte {
-	b = append(b, byte(Identify), identifyKind, request[2], 0x81, 0, 0, byte(len(objects)))
+	const conformity = 0x82 // regular, one by one as well
+	from, start := request[3], len(b)
+	b = append(b, byte(Identify), identifyKind, request[2], conformity, 0, 0, 0)
 	for _, o := range objects {
+		switch end := len(b) - start + 2 + len(o.Text); {
+		case o.ID < from, len(o.Text) > MaxPDU-identityHead-2:
+			continue
+		case end > MaxPDU:
+			b[start+4], b[start+5] = moreFollows, o.ID
+			return b
+		}
 		b = append(b, o.ID, byte(len(o.Text)))
 		b = append(b, o.Text...)
+		b[start+6]++
 	}
 	return b
 }

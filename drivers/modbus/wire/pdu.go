@@ -40,8 +40,8 @@ const (
 	MaxRegisters = 125
 )
 
-// maxPDU is the longest there is (application protocol, 4.1).
-const maxPDU = 253
+// MaxPDU is the longest there is (application protocol, 4.1).
+const MaxPDU = 253
 
 // exceptionFlag marks the function of an exception reply.
 const exceptionFlag = 0x80
@@ -127,48 +127,77 @@ func (e Exception) Error() string {
 // ErrPDU is a reply that does not answer the request.
 var ErrPDU = errors.New("the reply does not fit the request")
 
-// Request asks for Count bits or registers from Address on, or writes so many.
+// Request asks for Count bits or registers from Address on, or writes so many. It
+// holds all that can be written, so that it is whole without memory of its own
+// and two of them compare.
 type Request struct {
 	Function Function
 	Address  uint16
-	Count    uint16  // of functions 5 and 6 the value, of 22 the mask of what stays
-	Data     [8]byte // of functions 15, 16 and 23 what is written, of 22 what is set
+	Count    uint16 // of functions 5 and 6 the value, of 22 the mask of what stays
 
 	WriteAddress uint16 // of function 23, where Address and Count are what is read
 	WriteCount   uint16
+
+	Wide bool // every address that is read is a register of 32 bits, as of Enron and Daniel
+
+	Data [MaxWriteData]byte // of functions 15, 16 and 23 what is written, of 22 what is set
 }
+
+// MaxWriteData is the most that one request may write: 1968 bits or 123 registers.
+const MaxWriteData = 2 * maxWriteRegisters
 
 // requestSize is the length of every request PDU of the reading functions.
 const requestSize = 5
 
-// AppendPDU appends the request.
+// AppendPDU appends the request. A request that writes more than one may is cut.
 func (r Request) AppendPDU(b []byte) []byte {
 	b = append(b, byte(r.Function))
 	b = binary.BigEndian.AppendUint16(b, r.Address)
 	b = binary.BigEndian.AppendUint16(b, r.Count)
-	switch size := r.DataSize(); r.Function {
+	switch data := r.written(); r.Function {
 	case WriteCoils, WriteRegisters:
-		b = append(b, byte(size))
-		b = append(b, r.Data[:size]...)
+		b = append(b, byte(len(data)))
+		b = append(b, data...)
 	case MaskRegister:
-		b = append(b, r.Data[:2]...)
+		b = append(b, data...)
 	case ReadWrite:
 		b = binary.BigEndian.AppendUint16(b, r.WriteAddress)
 		b = binary.BigEndian.AppendUint16(b, r.WriteCount)
-		b = append(b, byte(2*r.WriteCount))
-		b = append(b, r.Data[:2*r.WriteCount]...)
+		b = append(b, byte(len(data)))
+		b = append(b, data...)
 	case Identify: // Address is the kind of access and the first object
 		b = append(b[:len(b)-4], identifyKind, byte(r.Address>>8), byte(r.Address))
 	}
 	return b
 }
 
-// DataSize returns how many data bytes the answer has.
-func (r Request) DataSize() int {
-	if r.Function.Bits() || r.Function == WriteCoils {
-		return (int(r.Count) + 7) / 8
+// written returns the part of Data that goes on the wire.
+func (r *Request) written() []byte {
+	size := 0
+	switch r.Function {
+	case WriteCoils:
+		size = (int(r.Count) + 7) / 8
+	case WriteRegisters:
+		size = 2 * int(r.Count)
+	case ReadWrite:
+		size = 2 * int(r.WriteCount)
+	case MaskRegister:
+		size = 2
 	}
-	return 2 * int(r.Count)
+	return r.Data[:min(size, MaxWriteData)]
+}
+
+// DataSize returns how many data bytes the answer has. Of functions that only
+// write, and of 43, it means nothing.
+func (r Request) DataSize() int {
+	switch {
+	case r.Function.Bits():
+		return (int(r.Count) + 7) / 8
+	case r.Wide:
+		return 4 * int(r.Count)
+	default:
+		return 2 * int(r.Count)
+	}
 }
 
 // ReplySize returns the length of the PDU that answers.
@@ -177,19 +206,20 @@ func (r Request) ReplySize() int {
 	case r.Function.Writes():
 		return writeReplySize(r.Function)
 	case r.Function == Identify:
-		return maxPDU // nobody knows before
+		return MaxPDU // nobody knows before
 	}
 	return 2 + r.DataSize()
 }
 
-// writeReplySize is the length of the PDU that confirms: it repeats the request,
-// without the data of functions 15 and 16.
+// writeReplySize is the length of the PDU that confirms.
 func writeReplySize(f Function) int {
 	if f == MaskRegister {
-		return requestSize + 2
+		return writeReplyMost
 	}
 	return requestSize
 }
+
+const writeReplyMost = requestSize + 2
 
 // requestLength is how long the PDU of a request is that begins so; 0 while
 // there is too little of it to say, or where the function is not known.
@@ -216,8 +246,7 @@ func requestLength(pdu []byte) int {
 	}
 }
 
-// ParseRequest reads a request as a slave does; WriteData returns what it
-// writes. The error is the Exception to answer with: the function first, then
+// ParseRequest reads a request as a slave does. The error is the Exception to answer with: the function first, then
 // the count, then the range (application protocol, figures 11 to 30).
 func ParseRequest(pdu []byte) (Request, error) {
 	if len(pdu) == 0 {
@@ -232,14 +261,20 @@ func ParseRequest(pdu []byte) (Request, error) {
 	}
 	r.Address = binary.BigEndian.Uint16(pdu[1:])
 	r.Count = binary.BigEndian.Uint16(pdu[3:])
-	if r.Function == ReadWrite {
+	switch r.Function {
+	case ReadWrite:
 		r.WriteAddress, r.WriteCount = binary.BigEndian.Uint16(pdu[5:]), binary.BigEndian.Uint16(pdu[7:])
+		copy(r.Data[:], pdu[10:])
+	case WriteCoils, WriteRegisters:
+		copy(r.Data[:], pdu[6:])
+	case MaskRegister:
+		copy(r.Data[:], pdu[5:])
 	}
 	return r, r.check(pdu)
 }
 
-// check says why a slave refuses the request.
-func (r Request) check(pdu []byte) error {
+// check says why a slave refuses the request, which lies in pdu.
+func (r *Request) check(pdu []byte) error {
 	most, counted := MaxRegisters, true
 	switch r.Function {
 	case ReadCoils, ReadDiscreteInputs:
@@ -263,7 +298,7 @@ func (r Request) check(pdu []byte) error {
 	switch {
 	case !counted:
 		return nil
-	case r.Count == 0 || int(r.Count) > most, (r.Function == WriteCoils || r.Function == WriteRegisters) && int(pdu[5]) != r.DataSize():
+	case r.Count == 0 || int(r.Count) > most, (r.Function == WriteCoils || r.Function == WriteRegisters) && int(pdu[5]) != len(r.written()):
 		return IllegalValue
 	case int(r.Address)+int(r.Count) > 1<<16, int(r.WriteAddress)+int(r.WriteCount) > 1<<16:
 		return IllegalAddress
@@ -281,24 +316,16 @@ const (
 // CoilOn is the value with which function 5 sets a coil; 0 clears it.
 const CoilOn = 0xFF00
 
-// WriteData returns what a request that ParseRequest has read writes: of
-// functions 15, 16 and 23 the data, of 22 the mask of what stays and what is
-// set, of 5 and 6 the value.
-func WriteData(pdu []byte) []byte {
-	switch Function(pdu[0]) {
-	case WriteCoils, WriteRegisters:
-		return pdu[6:]
-	case ReadWrite:
-		return pdu[10:]
-	default:
-		return pdu[3:]
+// AppendConfirmation appends the answer of a slave to a request that writes, and
+// does not read: the request, without the data of functions 15 and 16.
+func (r Request) AppendConfirmation(b []byte) []byte {
+	b = append(b, byte(r.Function))
+	b = binary.BigEndian.AppendUint16(b, r.Address)
+	b = binary.BigEndian.AppendUint16(b, r.Count)
+	if r.Function == MaskRegister {
+		b = append(b, r.Data[:2]...)
 	}
-}
-
-// AppendWriteReply appends the answer of a slave to a request that writes, and
-// does not read.
-func AppendWriteReply(b, pdu []byte) []byte {
-	return append(b, pdu[:writeReplySize(Function(pdu[0]))]...)
+	return b
 }
 
 // ParseReply returns the data of a reply to r. The error is an Exception, or
@@ -308,8 +335,8 @@ func (r Request) ParseReply(pdu []byte) ([]byte, error) {
 		return nil, Exception(pdu[1])
 	}
 	if r.Function.Writes() {
-		var request [16]byte
-		if want := r.AppendPDU(request[:0]); len(pdu) != r.ReplySize() || string(pdu) != string(want[:len(pdu)]) {
+		var confirmation [writeReplyMost]byte
+		if string(pdu) != string(r.AppendConfirmation(confirmation[:0])) {
 			return nil, ErrPDU
 		}
 		return nil, nil

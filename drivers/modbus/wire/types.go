@@ -150,6 +150,10 @@ type Layout struct {
 	Order  Order // of the value's bytes; AB or BA for a string
 	Bit    int   // for a bool in a register: 0 is the least significant
 	Length int   // for a string: its registers
+
+	// The value is so many bits from this one on, of a number without a sign; with
+	// a Width of 0 it is all of them.
+	Low, Width int
 }
 
 // Registers returns how many registers, or bits of a bit table, the value takes.
@@ -212,6 +216,9 @@ func (l Layout) Bits(regs []byte) uint64 {
 	for _, c := range b {
 		bits = bits<<8 | uint64(c)
 	}
+	if l.Width > 0 {
+		bits = bits >> l.Low & (1<<l.Width - 1)
+	}
 	return bits
 }
 
@@ -246,8 +253,12 @@ func (l Layout) AppendText(b, regs []byte) []byte {
 	return append(b[:start], strings.ToValidUTF8(string(text), "\uFFFD")...)
 }
 
-// PutBits is the way back: it puts a value's bytes into registers.
+// PutBits is the way back: it puts a value's bytes into registers. Around a value
+// that is only some bits of them it puts zeros.
 func (l Layout) PutBits(regs []byte, bits uint64) {
+	if l.Width > 0 {
+		bits = bits & (1<<l.Width - 1) << l.Low
+	}
 	for i := range l.Type.Size {
 		shift := 8 * (l.Type.Size - 1 - int(l.Order[i]-'A'))
 		regs[i] = byte(bits >> shift)
