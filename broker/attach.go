@@ -182,7 +182,7 @@ func (b *Broker) reservedFor(c *conn, topic string) string {
 	if b.own.has(topic) {
 		return "the topic belongs to the gateway"
 	}
-	if !c.account.mayPublish(topic) {
+	if !c.account.mayPublish(topic, c.id) {
 		return "not in the user's publish list"
 	}
 	return ""

@@ -92,7 +92,7 @@ func New(site string, o Options, tap gateway.Tap, log *slog.Logger) *Broker {
 	b.retained.topics.empty = func(v **retained) bool { return *v == nil }
 	b.generation = 1
 	b.own = o.ownTopics(site)
-	b.doors.init(o.Listeners)
+	b.doors.init(o.Listeners, log)
 	return b
 }
 

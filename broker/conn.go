@@ -250,6 +250,13 @@ func (c *conn) connect(body []byte) error {
 // authenticate finds the client's account.
 func (c *conn) authenticate(con *connect) error {
 	l := c.b.login
+	if name := certified(c.nc); name != "" {
+		if c.account = l.accounts[name]; c.account == nil {
+			c.b.refusedLogin()
+			return refusal{reasonNotAuthorized, fmt.Sprintf("%v: %q", errNoUser, name)}
+		}
+		return nil
+	}
 	if !con.named || len(l.accounts) == 0 && c.anonymous {
 		if c.anonymous {
 			return nil

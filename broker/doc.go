@@ -13,7 +13,7 @@
 //
 // Is: MQTT 5, 3.1.1 and the older 3.1 on the wire, with QoS 0, 1 and 2, retained
 // messages, wills and their delay, wildcards, shared subscriptions, and
-// persistent sessions in memory.
+// persistent sessions in memory, over TCP, TLS and WebSocket.
 //
-// Is not yet: sessions on disk, TLS, WebSocket.
+// Is not yet: sessions on disk.
 package broker

@@ -28,6 +28,17 @@ func serve(t testing.TB, site string, o Options, tap gateway.Tap) (b *Broker, po
 		o.Listeners = map[string]Listener{"local": {Address: "127.0.0.1:0"}}
 	}
 	b = New(site, o, tap, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	runBroker(t, b)
+	_, port, err := net.SplitHostPort(b.Addr("local").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, port
+}
+
+// runBroker runs b until the test ends.
+func runBroker(t testing.TB, b *Broker) {
+	t.Helper()
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +51,6 @@ func serve(t testing.TB, site string, o Options, tap gateway.Tap) (b *Broker, po
 			t.Error(err)
 		}
 	})
-	_, port, err := net.SplitHostPort(b.Addr("local").String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b, port
 }
 
 // run runs a foreign client to its end and returns what it printed.

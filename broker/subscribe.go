@@ -172,7 +172,7 @@ func (b *Broker) cannotSubscribe(c *conn, f subscription) (code reason, why stri
 		return reasonQuota, "the client has too many subscriptions"
 	case !has && b.subs.nodes+levels(f.plain) > b.limits.filterNodes:
 		return reasonQuota, "all clients together have too many subscriptions"
-	case !c.account.maySubscribe(f.plain):
+	case !c.account.maySubscribe(f.plain, c.id):
 		return reasonNotAuthorized, "not in the user's subscribe list"
 	}
 	return 0, ""
