@@ -3,7 +3,6 @@ package text
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,14 +13,14 @@ import (
 // kinds has one row per way to protect a frame.
 var kinds = []kind{
 	{name: "none"},
-	{"sum8_hex", 2, true, func(b, of []byte) []byte { return appendHex(b, uint16(sum(of)&0xFF), 2) }},   // DCON, ADAM
-	{"sum16_hex", 4, true, func(b, of []byte) []byte { return appendHex(b, uint16(sum(of)), 4) }},       // Vaisala CS4
-	{"lrc_hex", 2, true, func(b, of []byte) []byte { return appendHex(b, uint16(-sum(of)&0xFF), 2) }},   // two's complement of the sum
-	{"xor_hex", 2, true, func(b, of []byte) []byte { return appendHex(b, uint16(xor(of)), 2) }},         // NMEA 0183
-	{"sum8_mod100", 2, false, func(b, of []byte) []byte { return fmt.Appendf(b, "%02d", sum(of)%100) }}, // Druck DPI 740
+	{"sum8_hex", 2, true, func(b, of []byte) []byte { return appendHex(b, uint16(sum(of)&0xFF), 2) }},                         // DCON, ADAM
+	{"sum16_hex", 4, true, func(b, of []byte) []byte { return appendHex(b, uint16(sum(of)), 4) }},                             // Vaisala CS4
+	{"lrc_hex", 2, true, func(b, of []byte) []byte { return appendHex(b, uint16(-sum(of)&0xFF), 2) }},                         // two's complement of the sum
+	{"xor_hex", 2, true, func(b, of []byte) []byte { return appendHex(b, uint16(xor(of)), 2) }},                               // NMEA 0183
+	{"sum8_mod100", 2, false, func(b, of []byte) []byte { return append(b, byte('0'+sum(of)%100/10), byte('0'+sum(of)%10)) }}, // Druck DPI 740
 	{"crc16_le", 2, false, func(b, of []byte) []byte { c := crc16(of, 0xFFFF); return append(b, byte(c), byte(c>>8)) }},
 	{"crc16_be", 2, false, func(b, of []byte) []byte { c := crc16(of, 0xFFFF); return append(b, byte(c>>8), byte(c)) }}, // Keller bus
-	// SDI-12, 4.4.12: three characters of six bits each.
+	// SDI-12: three characters of six bits each.
 	{"sdi12", 3, false, func(b, of []byte) []byte {
 		c := crc16(of, 0)
 		return append(b, 0x40|byte(c>>12), 0x40|byte(c>>6&0x3F), 0x40|byte(c&0x3F))
@@ -66,7 +65,10 @@ func crc16(b []byte, crc uint16) uint16 {
 }
 
 func appendHex(b []byte, n uint16, digits int) []byte {
-	return fmt.Appendf(b, "%0*X", digits, n)
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		b = append(b, "0123456789ABCDEF"[n>>shift&0xF])
+	}
+	return b
 }
 
 // The ranges of a checksum: whether it covers the start of the frame, and the
@@ -87,6 +89,7 @@ type checksum struct {
 	start, end bool // covered as well
 	lower      bool
 	tx, rx     bool
+	room       []byte // scratch
 }
 
 func kindNames() []string {
@@ -143,47 +146,44 @@ func (c *checksum) append(b []byte, f *framing) []byte {
 	return b
 }
 
-// split parts a frame without its start and end into what it says and whether
-// its checksum is right. It stands at the end, or in the trailer.
-func (c *checksum) split(start, body, end, trailer []byte) (says []byte, ok bool) {
-	says, check := body, trailer
-	if len(trailer) == 0 {
-		if len(body) < c.kind.size {
-			return body, false
+// split parts a whole frame, which has so many bytes of start, end and trailer,
+// into what it says and whether its checksum is right. The checksum stands at the
+// end, or in the trailer.
+func (c *checksum) split(raw []byte, start, end, trailer int) (says []byte, ok bool) {
+	check, to := len(raw)-trailer, len(raw)-trailer
+	if trailer > 0 {
+		to -= end
+		says = raw[start:to]
+		if c.end {
+			to += end
 		}
-		says, check = body[:len(body)-c.kind.size], body[len(body)-c.kind.size:]
-		end = nil
-	}
-	covered := says
-	if len(c.after) > 0 && len(trailer) == 0 {
-		var marked bool
-		if says, marked = bytes.CutSuffix(says, c.after); !marked {
-			return body, false
+	} else {
+		check = len(raw) - end - c.kind.size
+		if check < start {
+			return raw[start : len(raw)-end], false
 		}
+		marker := len(c.after)
+		if !bytes.HasSuffix(raw[start:check], c.after) {
+			return raw[start : len(raw)-end], false
+		}
+		says, to = raw[start:check-marker], check
 		if !c.end {
-			covered = says
+			to -= marker
 		}
 	}
-	var of [maxFrame]byte
-	b := of[:0]
 	if c.start {
-		b = append(b, start...)
+		start = 0
 	}
-	b = append(b, covered...)
-	if c.end && len(trailer) > 0 {
-		b = append(b, end...)
-	}
-	return says, c.right(check, b)
+	return says, c.right(raw[check:check+c.kind.size], raw[start:to])
 }
 
 // right compares, without regard to the case of letters in hexadecimal digits.
 func (c *checksum) right(check, of []byte) bool {
-	var room [8]byte
-	want := c.kind.append(room[:0], of)
+	c.room = c.kind.append(c.room[:0], of)
 	if c.kind.hex {
-		return len(check) == len(want) && bytes.EqualFold(check, want)
+		return bytes.EqualFold(check, c.room)
 	}
-	return bytes.Equal(check, want)
+	return bytes.Equal(check, c.room)
 }
 
 // parseHex reads pairs of hexadecimal digits, and nothing else.

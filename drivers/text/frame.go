@@ -108,7 +108,7 @@ func (x *framing) next(b []byte, quiet bool) (f frame, used, noise int, ok bool)
 	if i < 0 {
 		return frame{}, len(b), len(b), false
 	}
-	return x.open(b[i+len(x.start):], nil, nil), len(b), i, true
+	return x.open(b[i:], 0), len(b), i, true
 }
 
 // nextOfLength looks for a frame at every place where one can begin: the start,
@@ -126,7 +126,7 @@ func (x *framing) nextOfLength(b []byte) (f frame, used, noise int, ok bool) {
 			if len(rest) < x.length {
 				return frame{}, i, i, false
 			}
-			f := x.open(rest[len(x.start):x.length], nil, nil)
+			f := x.open(rest[:x.length], 0)
 			if !f.damaged || len(b)-i < x.length+1 {
 				return f, i + x.length, i, true
 			}
@@ -151,7 +151,7 @@ func (x *framing) refused(b []byte) (f frame, n int, ok bool) {
 	}
 	f = frame{says: b[:r.Length], refuses: true}
 	if x.checksum != nil {
-		_, right := x.checksum.split(nil, b[:r.Length], nil, nil)
+		_, right := x.checksum.split(b[:r.Length], len(x.start), 0, 0)
 		if !right {
 			return frame{}, 0, false
 		}
@@ -176,7 +176,7 @@ func (x *framing) nextEnded(b []byte) (f frame, used, noise int, ok bool) {
 		from += bytes.LastIndex(b[from:at], x.start)
 	}
 	used = at + len(end) + x.trailer
-	return x.open(b[from+len(x.start):at], b[at:at+len(end)], b[at+len(end):used]), used, from, true
+	return x.open(b[from:used], len(end)), used, from, true
 }
 
 // end returns where the first end is, and which.
@@ -209,12 +209,13 @@ func (x *framing) partial(b []byte) int {
 	return 0
 }
 
-// open takes the envelope off.
-func (x *framing) open(body, end, trailer []byte) frame {
-	f := frame{says: body, foreign: !bytes.HasPrefix(body, x.begins)}
+// open takes the envelope off a whole frame.
+func (x *framing) open(raw []byte, end int) frame {
+	f := frame{says: raw[len(x.start) : len(raw)-end-x.trailer]}
 	if x.checksum != nil {
-		says, right := x.checksum.split(x.start, body, end, trailer)
+		says, right := x.checksum.split(raw, len(x.start), end, x.trailer)
 		f.says, f.damaged = says, !right
 	}
+	f.foreign = !bytes.HasPrefix(f.says, x.begins)
 	return f
 }
