@@ -191,13 +191,17 @@ func (x *framing) end(b []byte, from int) (at int, end []byte) {
 }
 
 // remains counts the bytes of an end that stand before a frame: what was left of
-// the last one, or an empty line.
+// the last one, or an empty line. Where lines end, CR and LF go together.
 func (x *framing) remains(b []byte) (n int) {
-	for n < len(b) && slices.ContainsFunc(x.ends, func(e []byte) bool { return bytes.IndexByte(e, b[n]) >= 0 }) {
+	for n < len(b) && slices.ContainsFunc(x.ends, func(e []byte) bool {
+		return bytes.IndexByte(e, b[n]) >= 0 || lineEnd(b[n]) && lineEnd(e[len(e)-1])
+	}) {
 		n++
 	}
 	return n
 }
+
+func lineEnd(c byte) bool { return c == '\r' || c == '\n' }
 
 // partial returns how many of the last bytes may begin a start.
 func (x *framing) partial(b []byte) int {
