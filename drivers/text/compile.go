@@ -136,7 +136,7 @@ func (in *instrument) poll(name string, f *gateway.Faults) *poll {
 
 // checkHeard refuses what a listener's poll cannot have: it takes frames as they come.
 func (in *instrument) checkHeard(o PollOptions, f *gateway.Faults) {
-	if o.Send != "" || len(o.Steps) > 0 || o.Frame != nil || o.Begins != "" || o.ErrorFrame != nil || o.Wait != "" || o.Break > 0 || o.NoReply {
+	if o.Send != "" || len(o.Steps) > 0 || o.Frame != nil || o.Begins != "" || o.ErrorFrame != nil || o.Checksum != nil || o.Wait != "" || o.Break > 0 || o.NoReply {
 		f.Add("", "is heard, not asked: it has match, and neither send nor frame of its own; what starts a stream is in init")
 	}
 }
@@ -149,7 +149,11 @@ func (in *instrument) step(name string, o StepOptions, key string, f *gateway.Fa
 	}
 	var below gateway.Faults
 	defer func() { f.Under(key, below) }()
-	s.frames(in, o, &below)
+	check := in.checksum
+	if o.Checksum != nil {
+		check = newChecksum(*o.Checksum, &below)
+	}
+	s.frames(in, o, check, &below)
 	in.patterns(s, o, &below)
 	t, err := parseTemplate(o.Send)
 	switch {
@@ -158,7 +162,7 @@ func (in *instrument) step(name string, o StepOptions, key string, f *gateway.Fa
 	case t.has("value"):
 		below.Add("send", "has {value}, which is for the key write of a tag")
 	default:
-		if s.request, err = t.render(in.filling(gateway.Value{}, s.framing)); err != nil {
+		if s.request, err = t.render(filling{address: in.options.Address, checksum: check, frame: s.framing}); err != nil {
 			below.Add("send", "%v", err)
 		}
 	}
@@ -178,23 +182,26 @@ func (in *instrument) step(name string, o StepOptions, key string, f *gateway.Fa
 }
 
 // frames finds how the replies begin and end.
-func (s *step) frames(in *instrument, o StepOptions, f *gateway.Faults) {
+func (s *step) frames(in *instrument, o StepOptions, check *checksum, f *gateway.Faults) {
 	if o.NoReply {
 		s.framing = in.framing
 		return
 	}
 	own := in.framing
 	if o.Frame != nil {
-		own = newFraming(*o.Frame, in.checksum, f)
+		own = newFraming(*o.Frame, check, f)
 	}
 	if own == nil {
 		f.Add("frame", "is missing, here and on the device; write e.g. frame = { end = '\\r' }")
 		return
 	}
 	mine := *own
+	if o.Checksum != nil && o.Frame == nil {
+		mine.protect(check)
+	}
 	t, err := parseTemplate(o.Begins)
 	if err == nil {
-		mine.begins, err = t.render(in.filling(gateway.Value{}, nil))
+		mine.begins, err = t.render(filling{address: in.options.Address})
 	}
 	if err != nil {
 		f.Add("begins", "%v", err)

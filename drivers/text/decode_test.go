@@ -146,7 +146,7 @@ wait = "wait"
 until = '{address}'
 [poll.m.step.2]
 send = '{address}D0!'
-match = '{address}(?P<p>[-+][\d.]+)(?P<t>[-+][\d.]+)'
+match = '{address}(?P<p>[-+][\d.]+)(?P<t>[-+][\d.]+)?'
 [tag.p]
 field = "p"
 unit = "kPa"
@@ -188,6 +188,7 @@ var decodeCases = []struct {
 	{"SDI-12, measurement", sdi12, `0M3!`, `00052\r\n`, ""},
 	{"SDI-12, data", sdi12, `0D0!`, `0+101.325-12.5\r\n`, "p=101.325 t=-12.5"},
 	{"SDI-12, data, no request", sdi12, ``, `0+101.325-12.5\r\n`, "p=101.325 t=-12.5"},
+	{"SDI-12, a checksum for one step", strings.Replace(sdi12, "send = '{address}D0!'", "send = '{address}D0!'\nchecksum = { kind = \"sdi12\" }", 1) + "enabled = false", "", `0+3.14OqZ\r\n`, "p=3.14"},
 	{"pairs", line + "pairs = { separator = ';' }\n[tag.p]\nkey = \"P\"\ndecimal_comma = true", "", `T=1;P= 12,5;X\r`, "p=12.5"},
 	{"pairs, none", line + "pairs = { separator = ';' }\n[tag.p]\nkey = \"P\"", "", `T=1;PP=12\r`, "p=bad device"},
 	{"split", line + "split = { separator = ',' }\n[tag.p]\nindex = 1\nunit = \"bar\"\nunit_index = 2\nstatus_index = 3\nstatus_good = [\"0\"]\nstatus_uncertain = [\"1\"]", "", `a,5,bar,1\r`, "p=5 uncertain device"},

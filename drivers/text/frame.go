@@ -31,12 +31,10 @@ type frame struct {
 
 // newFraming reads the options of frames; checksum may be nil.
 func newFraming(o FrameOptions, c *checksum, f *gateway.Faults) *framing {
-	x := &framing{length: o.Length, idle: o.Idle, trailer: o.Trailer, max: o.Max, checksum: c}
+	x := &framing{length: o.Length, idle: o.Idle, trailer: o.Trailer, max: o.Max, }
+	x.protect(c)
 	if x.max == 0 {
 		x.max = defaultMaxFrame
-	}
-	if c != nil && !c.rx {
-		x.checksum = nil
 	}
 	var err error
 	if x.start, err = Unescape(o.Start); err != nil {
@@ -58,6 +56,13 @@ func newFraming(o FrameOptions, c *checksum, f *gateway.Faults) *framing {
 		f.Add("frame.idle", "%s is not sensible; use 5ms to %s", o.Idle, maxPause)
 	}
 	return x
+}
+
+// protect gives replies a checksum, if they have one.
+func (x *framing) protect(c *checksum) {
+	if x.checksum = c; c != nil && !c.rx {
+		x.checksum = nil
+	}
 }
 
 // terminators reads end: one text, or a list of them.

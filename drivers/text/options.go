@@ -70,6 +70,7 @@ type StepOptions struct {
 	Send       string             `toml:"send"`
 	NoReply    bool               `toml:"no_reply"` // nothing comes back
 	Frame      *FrameOptions      `toml:"frame"`    // nil means the device's
+	Checksum   *ChecksumOptions   `toml:"checksum"` // nil means the device's
 	Begins     string             `toml:"begins"`   // with which a reply begins, or it is not ours
 	Match      string             `toml:"match"`    // pattern of the whole reply; its named groups are the fields
 	Error      string             `toml:"error"`    // "" means the device's
