@@ -172,6 +172,7 @@ func (x *engine) sendSlowly(b []byte, delay time.Duration) (left time.Time, err 
 // exchange sends the command of a step and reads its reply into c. at is when it
 // came. It waits for silence first, unless the command is one that ends a stream.
 func (x *engine) exchange(ctx context.Context, in *instrument, s *step, c *catch, timeout time.Duration, force bool) (at time.Time, err error) {
+	x.torn = false
 	if !force {
 		if err := x.settle(ctx, in.options.Gap); err != nil {
 			return time.Now(), err
@@ -273,14 +274,13 @@ func (x *engine) missing(s *step, why error, now time.Time) error {
 // read. A frame whose beginning is missing is none.
 func (x *engine) next(framing *framing, quiet bool, now time.Time) (frame, bool) {
 	for {
-		if !x.unechoed(quiet) {
+		if !x.unechoed(quiet) || !x.mended(framing, quiet) {
 			return frame{}, false
 		}
 		f, used, noise, ok := framing.next(x.buf[:x.n], quiet)
-		whole := ok && !x.torn && len(f.says) <= framing.max
+		whole := ok && len(f.says) <= framing.max
 		if ok {
 			f.says = x.keep(f.says)
-			x.torn = false
 			if !whole {
 				noise = used
 			}
@@ -295,6 +295,27 @@ func (x *engine) next(framing *framing, quiet bool, now time.Time) (frame, bool)
 			return frame{}, false
 		}
 	}
+}
+
+// mended drops the end of a frame whose beginning is missing. It reports whether
+// what is in the buffer can be looked at.
+func (x *engine) mended(framing *framing, quiet bool) bool {
+	if !x.torn {
+		return true
+	}
+	at, end := framing.end(x.buf[:x.n], 0)
+	switch {
+	case at >= 0:
+		x.driver.strayBytes(at, time.Time{})
+		x.take(at + len(end))
+		x.torn = false
+	case quiet && framing.idle > 0:
+		x.drop(time.Time{})
+		x.torn = false
+	default:
+		x.overflow(framing)
+	}
+	return !x.torn
 }
 
 // keep copies a frame to where the buffer's next bytes do not overwrite it.
@@ -329,6 +350,6 @@ func (x *engine) overflow(framing *framing) {
 	if x.n <= framing.max+len(framing.start)+framing.trailer+2 {
 		return
 	}
-	x.torn = x.torn || len(framing.start) == 0 && len(framing.ends) > 0
+	x.torn = x.torn || framing.cut()
 	x.drop(time.Time{})
 }

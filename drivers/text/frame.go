@@ -31,7 +31,7 @@ type frame struct {
 
 // newFraming reads the options of frames; checksum may be nil.
 func newFraming(o FrameOptions, c *checksum, f *gateway.Faults) *framing {
-	x := &framing{length: o.Length, idle: o.Idle, trailer: o.Trailer, max: o.Max, }
+	x := &framing{length: o.Length, idle: o.Idle, trailer: o.Trailer, max: o.Max}
 	x.protect(c)
 	if x.max == 0 {
 		x.max = defaultMaxFrame
@@ -92,6 +92,9 @@ func terminators(end any, f *gateway.Faults) (ends [][]byte) {
 	slices.SortFunc(ends, func(a, b []byte) int { return len(b) - len(a) })
 	return ends
 }
+
+// cut reports whether a frame whose beginning was missed could pass for a whole one.
+func (x *framing) cut() bool { return len(x.start) == 0 && x.length == 0 }
 
 // next takes the first frame out of what has come. quiet says that nothing more
 // came for as long as a frame that ends with silence needs. used is how many

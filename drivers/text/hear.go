@@ -28,7 +28,7 @@ func (d *Driver) hear(ctx context.Context, x *engine, dev *device) error {
 	for _, s := range d.sweeps {
 		s.heard, s.heardAt, s.damaged = false, now, false
 	}
-	x.torn = len(dev.in.framing.start) == 0 // it may be in the middle of a frame
+	x.torn = dev.in.framing.cut() // it may be in the middle of a frame
 	startAt, startIn := now, firstStart
 	for {
 		if err := ctx.Err(); err != nil {
@@ -49,6 +49,7 @@ func (d *Driver) hear(ctx context.Context, x *engine, dev *device) error {
 			if err := d.startStream(ctx, x, dev); err != nil {
 				return err
 			}
+			x.torn = dev.in.framing.cut()
 			startAt, startIn = time.Now().Add(startIn), min(2*startIn, lastStart)
 		}
 		d.publishHeard(now)
