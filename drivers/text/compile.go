@@ -236,6 +236,9 @@ func (in *instrument) patterns(s *step, o StepOptions, f *gateway.Faults) {
 			f.Add(p.key, "%v", err)
 			continue
 		}
+		if inPattern.MatchString(p.text) && in.options.Address == "" {
+			f.Add(p.key, "has {address}, and the device has none; write address = \"1\"")
+		}
 		*p.exact = exact
 		if p.loose != nil {
 			*p.loose = loose

@@ -61,17 +61,20 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	if o.Mode != "" && !slices.Contains(modes, o.Mode) {
 		f.Add("mode", "%s", gateway.Unknown(o.Mode, "a mode", modes))
 	}
-	switch {
-	case o.listens() && o.Frame.isZero():
-		f.Add("frame", "is missing; an instrument that talks by itself needs the device's own")
-	case o.listens() && o.Frame.Length > 0 && o.Frame.Start == "" && (o.Checksum.Kind == "" || o.Checksum.Kind == "none"):
-		f.Add("frame.length", "does not tell where a frame begins; an instrument that talks by itself needs a start or a checksum as well")
-	case o.Mode == modeListen && (o.Stop != nil || o.Wake != nil || len(o.Init) > 0):
-		f.Add("mode", "a listener sends nothing; use mode = \"stream\" for what is started with init")
-	case o.Mode == modeStream && len(o.Init) == 0:
-		f.Add("init", "is missing; it starts the stream, e.g. [device.NAME.init.1] send = 'R\\r'")
-	case o.StaleAfter != 0 && !o.listens():
-		f.Add("stale_after", "is for an instrument that talks by itself")
+	for _, wrong := range []struct {
+		is        bool
+		key, text string
+	}{
+		{o.listens() && o.Frame.isZero(), "frame", "is missing; an instrument that talks by itself needs the device's own"},
+		{o.listens() && o.Frame.Length > 0 && o.Frame.Start == "" && (o.Checksum.Kind == "" || o.Checksum.Kind == "none"), "frame.length", "does not tell where a frame begins; an instrument that talks by itself needs a start or a checksum as well"},
+		{o.Mode == modeListen && (o.Stop != nil || o.Wake != nil || len(o.Init) > 0), "mode", "a listener sends nothing; use mode = \"stream\" for what is started with init"},
+		{o.Mode == modeStream && len(o.Init) == 0, "init", "is missing; it starts the stream, e.g. [device.NAME.init.1] send = 'R\\r'"},
+		{o.Mode == modeStream && o.Wake != nil, "wake", "is for an instrument that is polled"},
+		{o.StaleAfter != 0 && !o.listens(), "stale_after", "is for an instrument that talks by itself"},
+	} {
+		if wrong.is {
+			f.Add(wrong.key, "%s", wrong.text)
+		}
 	}
 	return f
 }
