@@ -14,15 +14,8 @@ import (
 // is how long a step may make the next one wait. last is the step that was sent last.
 func (d *Driver) ask(ctx context.Context, x *engine, dev *device, p *poll, limit time.Duration) (last *step, at time.Time, err error) {
 	in := dev.in
-	if !dev.ready {
-		if s, at, err := d.prepare(ctx, x, dev); err != nil {
-			return s, at, err
-		}
-	}
-	if in.wake != nil {
-		if at, err := x.exchange(ctx, in, in.wake, &d.catch, d.patience(in.wake), true); err != nil && !isMiss(err) {
-			return in.wake, at, err
-		}
+	if s, at, err := d.rouse(ctx, x, dev); err != nil {
+		return s, at, err
 	}
 	d.catch.reset()
 	for i, s := range p.steps {
@@ -45,6 +38,21 @@ func (d *Driver) patience(s *step) time.Duration {
 		return s.timeout
 	}
 	return d.timeout
+}
+
+// rouse makes an instrument ready for the next command.
+func (d *Driver) rouse(ctx context.Context, x *engine, dev *device) (*step, time.Time, error) {
+	if !dev.ready {
+		if s, at, err := d.prepare(ctx, x, dev); err != nil {
+			return s, at, err
+		}
+	}
+	if s := dev.in.wake; s != nil {
+		if at, err := x.exchange(ctx, dev.in, s, &d.catch, d.patience(s), true); err != nil && !isMiss(err) {
+			return s, at, err
+		}
+	}
+	return nil, time.Time{}, nil
 }
 
 // prepare makes an instrument quiet and ready to be asked: after opening, and
@@ -107,7 +115,7 @@ type result struct {
 	sent      time.Time
 	at        time.Time
 	stamp     gateway.Stamp
-	forbidden bool // the instrument refused
+	forbidden bool // the instrument answered, and asking again is of no use
 }
 
 // transact asks a poll and notes what that says of the unit. The error is that
@@ -126,7 +134,7 @@ func (d *Driver) transact(ctx context.Context, x *engine, dev *device, p *poll, 
 		d.answered(u, r)
 	case isLineError(r.err):
 		return r, r.err
-	case errors.Is(r.err, errRefused):
+	case errors.Is(r.err, errRefused), errors.Is(r.err, errSlow):
 		r.forbidden = true
 		d.answered(u, r)
 		d.refused(dev, r.err.Error())

@@ -20,6 +20,7 @@ type Driver struct {
 	timeout time.Duration
 	retries int
 	writes  bool
+	mute    bool // nothing is published
 	now     func() gateway.Stamp
 	log     *slog.Logger
 
@@ -79,7 +80,7 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("line %s: Options.Now is missing", o.Line)
 	}
 	d := &Driver{
-		line: o.Line, timeout: o.responseTimeout(), retries: o.retries(), writes: o.Writes, now: o.Now,
+		line: o.Line, timeout: o.responseTimeout(), retries: o.retries(), writes: o.Writes, mute: o.Asked, now: o.Now,
 		log:     slog.New(slog.DiscardHandler),
 		errands: make(chan *errand), loans: make(chan *loan),
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -42,6 +43,9 @@ func (d *Driver) Read(ctx context.Context, device, name string) ([]gateway.Answe
 
 // readPoll asks a poll as often as polling does until there is an answer.
 func (d *Driver) readPoll(ctx context.Context, dev *device, p *poll, name string) (answers []gateway.Answer, err error) {
+	if dev.in.options.listens() {
+		return d.readHeard(ctx, dev, p, name)
+	}
 	for range 1 + d.retriesOf(dev) {
 		again := false
 		var got []gateway.Answer // of this try: the owner of the line may be at it still when ctx has ended
@@ -62,9 +66,6 @@ func (d *Driver) readPoll(ctx context.Context, dev *device, p *poll, name string
 // answer asks once, on the goroutine that owns the line. again says that it is
 // worth to ask once more.
 func (d *Driver) answer(ctx context.Context, x *engine, dev *device, p *poll, name string) (answers []gateway.Answer, again bool, err error) {
-	if dev.in.options.listens() {
-		return d.said(p, name), false, nil
-	}
 	r, err := d.transact(ctx, x, dev, p, maxPause)
 	if err != nil {
 		return nil, false, err
@@ -85,6 +86,37 @@ func (d *Driver) answer(ctx context.Context, x *engine, dev *device, p *poll, na
 		answers = append(answers, a)
 	}
 	return answers, isMiss(r.err), nil
+}
+
+// readHeard returns what a listener heard last. One that has only begun to listen
+// is given the time that its instrument may be silent.
+func (d *Driver) readHeard(ctx context.Context, dev *device, p *poll, name string) ([]gateway.Answer, error) {
+	patience := time.Now().Add(d.staleOf(p) + stopCheck)
+	for {
+		var got []gateway.Answer
+		err := d.request(ctx, dev, func(context.Context, *engine) error { got = d.said(p, name); return nil })
+		if err != nil {
+			return nil, err
+		}
+		starting := slices.ContainsFunc(got, func(a gateway.Answer) bool { return a.Reading.Reason == gateway.Starting })
+		if !starting || time.Now().After(patience) {
+			return got, nil
+		}
+		select {
+		case <-time.After(stopCheck):
+		case <-ctx.Done():
+			return nil, d.late(ctx)
+		}
+	}
+}
+
+func (d *Driver) staleOf(p *poll) (longest time.Duration) {
+	for _, s := range d.sweeps {
+		if s.poll == p {
+			longest = max(longest, s.stale())
+		}
+	}
+	return longest
 }
 
 // said is what a listener heard last.

@@ -89,6 +89,7 @@ func TestDeadDevices(t *testing.T) {
 		if share := float64(silent-before) / float64(run); share > 0.05 || share < 0.02 {
 			t.Errorf("dead instruments cost %.1f %% of the line", 100*share)
 		}
+		t.Logf("dead instruments cost %.2f %% of the line, the other had %d of 6000 readings", 100*float64(silent-before)/float64(run), len(l.sheet.of("a/p"))-had)
 		if n := len(l.sheet.of("a/p")) - had; n < int(run/(100*time.Millisecond))*94/100 {
 			t.Errorf("%d readings of the one that answers", n)
 		}
@@ -313,6 +314,71 @@ func TestSteps(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReadHeard: a listener that has only begun waits for the first frame, and
+// publishes nothing if it is only there to be asked.
+func TestReadHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(t, map[string]string{"a": stream})
+		o.Asked = true
+		l := start(t, o, char, func(ctx context.Context, far io.ReadWriter) error {
+			time.Sleep(700 * time.Millisecond)
+			_, err := io.WriteString(far, "\rP=1.25bar\r")
+			return err
+		})
+		answers, err := l.driver.Read(t.Context(), "a", "p")
+		if err != nil || len(answers) != 1 || last([]gateway.Reading{answers[0].Reading}) != "1.25" {
+			t.Errorf("%+v, %v", answers, err)
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(l.sheet.of("a/p")); n != 0 {
+			t.Errorf("%d readings", n)
+		}
+		if answers, err := l.driver.Read(t.Context(), "a", "p"); err != nil || last([]gateway.Reading{answers[0].Reading}) != "bad timeout" {
+			t.Errorf("%+v, %v", answers, err)
+		}
+	})
+}
+
+// breakable is a wire that can be held down.
+type breakable struct {
+	gateway.Line
+	held *[]time.Duration
+}
+
+func (b breakable) Break(d time.Duration) error { *b.held = append(*b.held, d); return nil }
+
+func TestBreak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var held []time.Duration
+		o := options(t, map[string]string{"a": strings.Replace(sdi12, "send = '{address}M3!'", "break = \"12ms\"\nsend = '{address}M3!'", 1)})
+		l := startWith(t, o, func(context.Context) (gateway.Line, error) {
+			line, far := newWire(char)
+			go func() {
+				_ = serve('!', func(request string, say func(string)) {
+					say(map[string]string{"0M3!": "00002\r\n", "0D0!": "0+1-2\r\n"}[request])
+				})(t.Context(), far)
+			}()
+			return breakable{line, &held}, nil
+		})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got := last(l.sheet.of("a/p")); got != "1" || len(held) != 1 || held[0] != 12*time.Millisecond {
+			t.Errorf("%s, held %v", got, held)
+		}
+	})
+}
+
+// TestTooSlow: an instrument that wants more time than the interval has.
+func TestTooSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, options(t, map[string]string{"a": sdi12}), char, serve('!', func(request string, say func(string)) { say("09992\r\n") }))
+		time.Sleep(100 * time.Second)
+		if got := values(l.sheet.of("a/p")); got != "bad device, bad device, bad device, bad device" {
+			t.Error(got)
+		}
+	})
 }
 
 const settable = `

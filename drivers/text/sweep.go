@@ -64,5 +64,7 @@ func (s *sweep) finish(to gateway.Sink, why gateway.Reason, now gateway.Stamp) {
 		}
 	}
 	s.active, s.lineDown = false, why == gateway.LineDown || why == gateway.Maintenance
-	to.Append(s.readings, nil)
+	if to != nil {
+		to.Append(s.readings, nil)
+	}
 }

@@ -302,7 +302,7 @@ func parsePattern(s, address string, whole bool) (exact, loose *regexp.Regexp, e
 	if exact, err = anchored(named, whole); err != nil {
 		return nil, nil, err
 	}
-	if any := inPattern.ReplaceAllString(s, `[^\x00-\x1f]{1,32}?`); any != s {
+	if any := inPattern.ReplaceAllString(s, `[^\x00-\x20]{1,32}?`); any != s {
 		loose, err = anchored(any, whole)
 	}
 	return exact, loose, err

@@ -109,10 +109,8 @@ func (t *tag) pollOf(dev *device) *poll {
 // set sends the command and reads the tag back. why is what went wrong with the
 // instrument; err is that the line is lost.
 func (d *Driver) set(ctx context.Context, x *engine, dev *device, t *tag, s *step, v gateway.Value) (a gateway.Answer, why, err error) {
-	if !dev.ready {
-		if _, _, err := d.prepare(ctx, x, dev); err != nil {
-			return a, fmt.Errorf("nothing was sent: %w", err), lost(ctx, err)
-		}
+	if _, _, err := d.rouse(ctx, x, dev); err != nil {
+		return a, fmt.Errorf("nothing was sent: %w", err), lost(ctx, err)
 	}
 	d.catch.reset()
 	r := result{sent: time.Now(), last: s}
