@@ -17,7 +17,8 @@ func TestChecksums(t *testing.T) {
 		{"sum8_mod100", "!9900PR = 1000.00", "65"},
 		{"crc16_le", "\x01\x03\x00\x02\x00\x02", "\x65\xCB"},
 		{"crc16_be", "\x01\x03\x00\x02\x00\x02", "\xCB\x65"},
-		{"sdi12", "0+3.14", "OqZ"}, // SDI-12 1.3, 4.4.12.3
+		{"crc16_be", "\x02\x30", "\xC4\x00"}, // test_keller_protocol.py of KELLER
+		{"sdi12", "0+3.14", "OqZ"},           // SDI-12 1.3, 4.4.12.3
 	} {
 		var f gateway.Faults
 		x := newChecksum(ChecksumOptions{Kind: c.kind}, &f)
