@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gaugeway/gaugeway/drivers/modbus"
+	"github.com/gaugeway/gaugeway/drivers/text"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
@@ -84,6 +85,18 @@ var families = map[string]family{
 		},
 		least: map[string]any{"slave_id": int64(1), "interval": "1s"},
 	},
+	"text": {
+		line:     func() LineOptions { return new(text.LineOptions) },
+		device:   func() DeviceOptions { return new(text.DeviceOptions) },
+		validate: func(l Line) gateway.Faults { return textOptions(l).Validate() },
+		create:   func(l Line) (Driver, error) { return text.New(textOptions(l)) },
+		plan:     func(l Line) (gateway.LinePlan, error) { return text.Plan(textOptions(l), l.CharTime) },
+		decode: func(o DeviceOptions, poll string, request, reply []byte) ([]gateway.Reading, error) {
+			return text.Decode(*o.(*text.DeviceOptions), poll, request, reply)
+		},
+		unescape: text.Unescape,
+		least:    map[string]any{"address": "1", "interval": "1s"},
+	},
 }
 
 // Protocol is one value of the key protocol of a line.
@@ -101,6 +114,7 @@ var Protocols = []Protocol{
 	{"modbus-tcp", "modbus", false, true},
 	{"modbus-rtu-over-tcp", "modbus", false, true},
 	{"modbus-ascii-over-tcp", "modbus", false, true},
+	{"text", "text", true, true},
 }
 
 // ProtocolOf returns the protocol of this name.
@@ -172,6 +186,13 @@ func modbusOptions(l Line) modbus.Options {
 	return modbus.Options{
 		Line: l.Name, Protocol: l.Protocol, LineOptions: *l.Options.(*modbus.LineOptions),
 		Devices: devicesOf[modbus.DeviceOptions](l), Writes: l.Writes, Asked: l.Asked, Now: l.Now, Log: l.Log,
+	}
+}
+
+func textOptions(l Line) text.Options {
+	return text.Options{
+		Line: l.Name, LineOptions: *l.Options.(*text.LineOptions),
+		Devices: devicesOf[text.DeviceOptions](l), Writes: l.Writes, Asked: l.Asked, Now: l.Now, Log: l.Log,
 	}
 }
 
