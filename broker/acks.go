@@ -7,6 +7,7 @@ type ack struct {
 	kind  byte // typePuback or typePubrec
 	id    uint16
 	ready bool // nothing is left to wait for
+	code  reason
 }
 
 // acks are the acknowledgements of one connection in the order of their
@@ -21,6 +22,16 @@ type acks struct {
 func (q *acks) push(a ack) uint64 {
 	q.waiting.push(a)
 	return q.first + uint64(q.waiting.len()) - 1
+}
+
+// unanswered counts those of one kind that have not left.
+func (q *acks) unanswered(kind byte) (n int) {
+	for i := range q.waiting.len() {
+		if q.waiting.at(i).kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // ready notes that the acknowledgement with this number may leave.
@@ -44,13 +55,13 @@ func (c *conn) answerReady() {
 	for c.acks.waiting.len() > 0 && c.acks.waiting.at(0).ready {
 		a := c.acks.waiting.pop()
 		c.acks.first++
-		c.answer(a.kind, a.id)
+		c.answer(a.kind, a.id, a.code)
 	}
 }
 
 // answer queues a packet that consists of an identifier. The lock is held.
-func (c *conn) answer(kind byte, id uint16) {
-	c.control = appendAck(c.control, kind, id)
+func (c *conn) answer(kind byte, id uint16, code reason) {
+	c.control = appendAck(c.control, kind, id, c.version, code)
 	c.b.wake(c)
 }
 

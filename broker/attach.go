@@ -23,7 +23,7 @@ func (b *Broker) attach(c *conn, con *connect) (old takenOver, err error) {
 	s := b.sessions[con.clientID]
 	if s != nil && s.owner != c.account.String() {
 		if s.conn != nil {
-			return old, refusal{refusedIdentifier, "a client of another user is connected with this identifier"}
+			return old, refusal{reasonClientID, "a client of another user is connected with this identifier"}
 		}
 		b.forget(s)
 	}
@@ -33,27 +33,33 @@ func (b *Broker) attach(c *conn, con *connect) (old takenOver, err error) {
 		old.conn.fail(errTakenOver)
 	}
 	s = b.sessions[con.clientID]
-	if s != nil && con.clean {
+	if s != nil && con.clean { // the session ends, and with it what a will waited for
+		if s.will != nil {
+			old.conn, old.will = &conn{b: b, id: s.id, account: s.account, sess: s, gone: true}, s.will
+		}
 		b.forget(s)
 		s = nil
+	}
+	if s != nil {
+		s.back()
 	}
 	present := s != nil // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	if !present {
 		s = b.newSession(con, c.account.String())
 	}
-	s.clean, s.conn, s.dropping = con.clean, c, false
+	s.expiry, s.account, s.conn, s.dropping = con.expiry, c.account, c, false
 	c.sess, c.will = s, con.will
 	c.replay, c.replayEnd = 0, s.inflight.len()
 	b.identified(c)
 	b.stats.Connected++
 	b.stats.MaxConnected = max(b.stats.MaxConnected, b.stats.Connected)
-	c.control = appendConnack(c.control, present, connectAccepted)
+	c.control = con.appendConnack(c.control, present, b.limits)
 	b.wake(c)
 	return old, nil
 }
 
 func (b *Broker) newSession(con *connect, owner string) *session {
-	if !con.clean {
+	if con.expiry > 0 {
 		b.makeRoomForSession()
 	}
 	s := &session{id: con.clientID, owner: owner}
@@ -84,6 +90,9 @@ func (b *Broker) forget(s *session) {
 	for filter := range s.subs {
 		b.unsubscribe(s, filter)
 	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	b.queuedBytes -= s.bytes
 	s.bytes = 0
 	delete(b.sessions, s.id)
@@ -104,15 +113,9 @@ func (b *Broker) detach(c *conn) *will {
 		return nil
 	}
 	b.stats.Connected--
-	s.conn, s.since = nil, time.Now()
-	if s.clean {
-		b.forget(s)
-	} else {
-		b.dropVolatile(s)
-	}
 	w := c.will
 	c.will = nil
-	return w
+	return b.absent(s, w)
 }
 
 // dropVolatile forgets the QoS 0 messages of a client that has gone: they are
@@ -140,7 +143,7 @@ func (b *Broker) leave(c *conn, err error) farewell {
 	f := farewell{reason: err, answers: c.control}
 	if c.reason != nil {
 		f.reason, f.answers = c.reason, nil
-	} else if err == errDisconnect {
+	} else if err == errDisconnect && !c.keepWill {
 		c.will = nil // [MQTT-3.14.4-3]
 	}
 	f.will = b.detach(c)
@@ -157,6 +160,10 @@ func (b *Broker) publishWill(w *will, c *conn) {
 	if w == nil {
 		return
 	}
+	if w.life > 0 {
+		w.expires = time.Now().Add(w.life)
+	}
+	w.message.retain = w.retain
 	b.incoming(c, &w.message, w.retain, nil)
 	b.flush()
 }
@@ -175,7 +182,7 @@ func (b *Broker) reservedFor(c *conn, topic string) string {
 	if b.own.has(topic) {
 		return "the topic belongs to the gateway"
 	}
-	if !c.account.mayPublish(topic) {
+	if !c.account.mayPublish(topic, c.id) {
 		return "not in the user's publish list"
 	}
 	return ""

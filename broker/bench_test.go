@@ -188,13 +188,13 @@ func (l *load) receive(b testing.TB, n int, done *sync.WaitGroup) {
 		}
 		switch {
 		case first>>4 == typePubrel:
-			answers = appendAck(answers, typePubcomp, id)
+			answers = appendAck(answers, typePubcomp, id, mqtt311, reasonSuccess)
 			n--
 		case first&6 == 2:
-			answers = appendAck(answers, typePuback, id)
+			answers = appendAck(answers, typePuback, id, mqtt311, reasonSuccess)
 			n--
 		case first&6 == 4:
-			answers = appendAck(answers, typePubrec, id)
+			answers = appendAck(answers, typePubrec, id, mqtt311, reasonSuccess)
 		default:
 			n--
 		}
@@ -218,7 +218,7 @@ func (l *load) publish(b testing.TB, n int, qos byte, done *sync.WaitGroup) {
 			if id++; id == 0 {
 				id = 1
 			}
-			out = appendPublish(out, m, 0, qos, id)
+			out = appendPublish(out, m, delivery{qos: qos, id: id})
 			sent++
 			if qos > 0 {
 				open++
@@ -234,7 +234,7 @@ func (l *load) publish(b testing.TB, n int, qos byte, done *sync.WaitGroup) {
 			}
 			switch first >> 4 {
 			case typePubrec:
-				out = appendAck(out, typePubrel, id)
+				out = appendAck(out, typePubrel, id, mqtt311, reasonSuccess)
 			default:
 				open--
 			}

@@ -92,7 +92,7 @@ func New(site string, o Options, tap gateway.Tap, log *slog.Logger) *Broker {
 	b.retained.topics.empty = func(v **retained) bool { return *v == nil }
 	b.generation = 1
 	b.own = o.ownTopics(site)
-	b.doors.init(o.Listeners)
+	b.doors.init(o.Listeners, log)
 	return b
 }
 
@@ -115,17 +115,18 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) {
 	m := &message{topic: topic, payload: string(payload), qos: byte(b.options.TagQoS)}
 	b.mu.Lock()
 	defer b.release()
-	b.publish(m, retain)
+	b.publish(m, retain, nil)
 }
 
-// publish keeps m, where it is to be retained, and routes it. The lock is held.
-func (b *Broker) publish(m *message, retain bool) {
+// publish keeps m, where it is to be retained, and routes it; by is the session
+// that published it. It reports whether anybody subscribed. The lock is held.
+func (b *Broker) publish(m *message, retain bool, by *session) (any bool) {
 	if retain {
 		if err := b.keep(m); err != nil {
 			b.note(slog.LevelWarn, "message is delivered but not retained", logTopic, m.topic, logWhy, err)
 		}
 	}
-	b.route(m)
+	return b.route(m, by)
 }
 
 // wake notes that c has something to send. The lock is held; release starts the writer.
@@ -217,6 +218,7 @@ type Stats struct {
 
 	DroppedFull     uint64 // QoS 1 and 2: the newest, as the session's queue was full
 	DroppedSlow     uint64 // QoS 0: the client did not read fast enough
+	Undeliverable   uint64 // expired, or larger than the client takes, when they were to be sent
 	DroppedRetained uint64 // delivered but not retained: there are too many
 	Refused         uint64 // not allowed to publish there
 	RefusedLogins   uint64

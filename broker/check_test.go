@@ -38,7 +38,7 @@ func (b *Broker) check(t testing.TB) {
 		}
 		if s.conn != nil {
 			connected++
-		} else if s.clean {
+		} else if s.clean() {
 			t.Errorf("clean session %s has no connection", id)
 		}
 		queued += bytes

@@ -36,9 +36,16 @@ type conn struct {
 	in        reader
 	id        string
 	account   *account
-	keepalive time.Duration // with the half added; 0 for none
-	last      time.Time     // when the last packet was complete
-	answered  bool          // the session is attached
+	version   version
+	aliases   map[uint16]string // topics of the client, by alias
+	problems  bool              // the client wants to hear why
+	keepWill  bool              // it disconnected, and its will is to be published all the same
+	keepalive time.Duration     // with the half added; 0 for none
+	last      time.Time         // when the last packet was complete
+	answered  bool              // the session is attached
+
+	receiveMaximum int // messages that may be on their way to the client
+	maximumPacket  int // bytes of one packet to it; 0 for any
 
 	// Under the broker's lock.
 	sess      *session // also after it was lost to another connection
@@ -146,7 +153,7 @@ func (c *conn) handleRead() error {
 			}
 			return c.await(total)
 		}
-		p, err := parse(c.in.unread()[:total], head)
+		p, err := parse(c.in.unread()[:total], head, c.version)
 		if err != nil {
 			return err
 		}
@@ -191,7 +198,7 @@ func (c *conn) greet() error {
 	for {
 		buf := c.in.unread()
 		if len(buf) > 0 && buf[0] != typeConnect<<4 { // [MQTT-3.1.0-1]
-			return violation("the first packet is not a CONNECT")
+			return violated("the first packet is not a CONNECT")
 		}
 		head, total, err := frame(buf, c.b.limits.connectBytes)
 		if err != nil {
@@ -216,18 +223,19 @@ func (c *conn) greet() error {
 // connect handles the body of a CONNECT.
 func (c *conn) connect(body []byte) error {
 	con, err := parseConnect(body)
-	c.id = con.clientID
+	c.id, c.version = con.clientID, con.version
+	c.receiveMaximum, c.maximumPacket, c.problems = con.receiveMaximum, con.maximumPacket, con.problems
 	if err == nil {
 		err = c.authenticate(&con)
 	}
 	if err == nil {
 		err = c.attach(&con)
 	}
-	if code, ok := asRefusal(err); ok {
-		c.nc.SetWriteDeadline(time.Now().Add(c.b.limits.connectTimeout)) //nolint:errcheck // it is closed next
-		c.nc.Write(appendConnack(nil, false, code))                      //nolint:errcheck // it is closed next
-	}
 	if err != nil {
+		if answer := con.appendRefusal(nil, err); len(answer) > 0 {
+			c.nc.SetWriteDeadline(time.Now().Add(c.b.limits.connectTimeout)) //nolint:errcheck // it is closed next
+			c.nc.Write(answer)                                               //nolint:errcheck // it is closed next
+		}
 		return err
 	}
 	c.answered = true
@@ -242,17 +250,24 @@ func (c *conn) connect(body []byte) error {
 // authenticate finds the client's account.
 func (c *conn) authenticate(con *connect) error {
 	l := c.b.login
+	if name := certified(c.nc); name != "" {
+		if c.account = l.accounts[name]; c.account == nil {
+			c.b.refusedLogin()
+			return refusal{reasonNotAuthorized, fmt.Sprintf("%v: %q", errNoUser, name)}
+		}
+		return nil
+	}
 	if !con.named || len(l.accounts) == 0 && c.anonymous {
 		if c.anonymous {
 			return nil
 		}
 		c.b.refusedLogin()
-		return refusal{refusedNotAuthorized, "a user name and a password are needed here"}
+		return refusal{reasonNotAuthorized, "a user name and a password are needed here"}
 	}
 	c.account = l.check(con.username, con.password, from(c.nc), c.last.Add(c.b.limits.connectTimeout))
 	if c.account == nil {
 		c.b.refusedLogin()
-		return refusal{refusedNotAuthorized, fmt.Sprintf("user %q is unknown or has another password", con.username)}
+		return refusal{reasonBadLogin, fmt.Sprintf("user %q is unknown or has another password", con.username)}
 	}
 	return nil
 }
@@ -271,8 +286,10 @@ func (c *conn) attach(con *connect) error {
 		return err
 	}
 	if old.conn != nil {
-		c.b.quiet.info(c.b.log, "client is taken over", logClient, c.id, logFrom, from(c.nc))
 		c.b.publishWill(old.will, old.conn)
+	}
+	if old.conn != nil && old.conn.nc != nil {
+		c.b.quiet.info(c.b.log, "client is taken over", logClient, c.id, logFrom, from(c.nc))
 	} else {
 		c.b.quiet.info(c.b.log, "client is here", logClient, c.id, logUser, c.account.String(), logFrom, from(c.nc))
 	}
@@ -314,10 +331,33 @@ func (c *conn) sayGoodBye(f *farewell) {
 			return
 		}
 	}
+	f.answers = append(f.answers, c.lastWords(f.reason, c.answered)...)
 	if len(f.answers) == 0 || c.nc.SetWriteDeadline(time.Now().Add(goodByeTime)) != nil {
 		return
 	}
 	c.nc.Write(f.answers) //nolint:errcheck // it is closed next
+}
+
+// lastWords is the DISCONNECT with which MQTT 5 says why a connection ends
+// (4.13). Who went by himself, or was never let in, hears none.
+func (c *conn) lastWords(why error, attached bool) []byte {
+	var v violation
+	code := reasonUnspecified
+	switch {
+	case c.version != mqtt5 || !attached:
+		return nil
+	case errors.As(why, &v):
+		code = v.code
+	case errors.Is(why, errTakenOver):
+		code = reasonTakenOver
+	case errors.Is(why, errSilent):
+		code = reasonKeepAlive
+	case errors.Is(why, errStopping):
+		code = reasonShuttingDown
+	case errors.Is(why, errDisconnect), errors.Is(why, io.EOF), errors.Is(why, errStuck), errors.Is(why, net.ErrClosed), errors.Is(why, syscall.ECONNRESET):
+		return nil
+	}
+	return appendDisconnect(nil, code, why.Error(), c.maximumPacket)
 }
 
 // fail ends the connection from another goroutine. Whoever reads or writes it
@@ -327,7 +367,16 @@ func (c *conn) fail(reason error) {
 		c.reason = reason
 	}
 	c.makeRoomNow()
-	c.b.work.Go(func() { c.nc.Close() }) // apart: closing may wait where it says good-bye
+	var words []byte
+	if !c.writing { // else they would stand in the middle of a packet
+		words = c.lastWords(reason, c.sess != nil)
+	}
+	c.b.work.Go(func() { // apart: closing may wait where it says good-bye
+		if len(words) > 0 && c.nc.SetWriteDeadline(time.Now().Add(goodByeTime)) == nil {
+			c.nc.Write(words) //nolint:errcheck // it is closed next
+		}
+		c.nc.Close()
+	})
 }
 
 // from names the host at the other end.
@@ -344,8 +393,10 @@ func from(nc net.Conn) string {
 
 // output is what the writer is about to write.
 type output struct {
-	bytes []byte
-	items []item
+	bytes   []byte
+	items   []item
+	version version
+	now     time.Time
 }
 
 var outputPool = sync.Pool{New: func() any { return new(output) }}

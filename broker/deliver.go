@@ -1,41 +1,81 @@
 package broker
 
 import (
-	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 )
 
-// target is a session that a message goes to, and the QoS it asked for.
+// target is a session that a message goes to, and how; or a group, one of whose
+// members it goes to.
 type target struct {
-	s   *session
-	qos byte
+	s       *session
+	group   *group // instead of s
+	qos     byte
+	noLocal bool
+	asIs    bool
+	ids     []uint32 // subscription identifiers; never changed
 }
 
 // match finds the sessions that subscribed to topic, each once with the highest
-// QoS of its matching filters ([MQTT-3.3.5-1]). The lock is held. The result is
-// good until the next call.
+// QoS of its matching filters ([MQTT-3.3.5-1]) and all their identifiers
+// ([MQTT-3.3.4-3]), and the groups. The lock is held. The result is good until the next call.
 func (b *Broker) match(topic string, into []target) []target {
 	b.publication++
 	b.subs.matching(topic, func(subscribed *[]target) {
 		for _, t := range *subscribed {
-			if t.s.found == b.publication {
-				into[t.s.foundPos].qos = max(into[t.s.foundPos].qos, t.qos)
+			switch {
+			case t.group == nil && t.s.found == b.publication:
+				into[t.s.foundPos].join(t)
 				continue
+			case t.group == nil:
+				t.s.found, t.s.foundPos = b.publication, len(into)
 			}
-			t.s.found, t.s.foundPos = b.publication, len(into)
 			into = append(into, t)
 		}
 	})
 	return into
 }
 
-// route puts m into the queue of every session that subscribed to it. The lock is held.
-func (b *Broker) route(m *message) {
+// join makes one target of two subscriptions of a session that match.
+func (t *target) join(other target) {
+	t.qos = max(t.qos, other.qos)
+	t.noLocal = t.noLocal && other.noLocal
+	t.asIs = t.asIs || other.asIs
+	if len(other.ids) > 0 {
+		t.ids = slices.Concat(t.ids, other.ids)
+	}
+}
+
+// route puts m into the queue of every session that subscribed to it, and reports
+// whether there was any. by is the session that published it, nil for the gateway.
+// The lock is held.
+func (b *Broker) route(m *message, by *session) (any bool) {
 	b.matches = b.match(m.topic, b.matches[:0])
-	for _, t := range b.matches {
-		b.enqueue(t.s, m, min(m.qos, t.qos), 0)
+	any = len(b.matches) > 0
+	for i := range b.matches {
+		if t := b.chosen(&b.matches[i], m.qos); t != nil && !(t.noLocal && t.s == by) { // [MQTT-3.8.3-3]
+			b.enqueue(t, m, t.flags(m))
+		}
 	}
 	clear(b.matches)
+	return any
+}
+
+// chosen is t, or the member of its group whose turn it is; nil for nobody.
+func (b *Broker) chosen(t *target, qos byte) *target {
+	if t.group != nil {
+		return t.group.pick(b, qos)
+	}
+	return t
+}
+
+// flags are those of the message to this target ([MQTT-3.3.1-12], [MQTT-3.3.1-13]).
+func (t *target) flags(m *message) byte {
+	if t.asIs && m.retain {
+		return flagRetain
+	}
+	return 0
 }
 
 // enqueue puts m into one session's queue, or drops it where a bound is reached.
@@ -45,7 +85,8 @@ func (b *Broker) route(m *message) {
 // dropped, so that what was there keeps its order: a named policy, counted by
 // cause in Stats. Retained messages that a SUBSCRIBE asked for are bounded by
 // sweep instead, as they come all at once.
-func (b *Broker) enqueue(s *session, m *message, qos, flags byte) {
+func (b *Broker) enqueue(t *target, m *message, flags byte) {
+	s, qos := t.s, min(m.qos, t.qos)
 	if qos == 0 && s.conn == nil {
 		return
 	}
@@ -57,7 +98,7 @@ func (b *Broker) enqueue(s *session, m *message, qos, flags byte) {
 		return
 	}
 	s.seq++
-	it := item{m: m, seq: s.seq, qos: qos, flags: flags}
+	it := item{m: m, seq: s.seq, ids: t.ids, qos: qos, flags: flags}
 	queue.push(it)
 	s.bytes += it.cost()
 	b.queuedBytes += it.cost()
@@ -99,19 +140,19 @@ func (b *Broker) left(s *session, it *item) {
 // sweep queues the retained messages that filter matches. A client that asks
 // for more of them than it reads is told off: the bound is twice all there are.
 // The lock is held.
-func (b *Broker) sweep(s *session, filter string, granted byte) error {
+func (b *Broker) sweep(s *session, f subscription) error {
 	bound := max(b.limits.queued, 2*b.retained.count+2*len(b.tags))
-	err := error(nil)
-	b.retained.topics.matched(filter, func(r **retained) {
+	err, now, t := error(nil), time.Now(), f.target(s)
+	b.retained.topics.matched(f.plain, func(r **retained) {
 		if *r == nil || err != nil {
 			return
 		}
 		if s.sweeping >= bound {
-			err = violated("asked for more than %d retained messages and did not read them", bound)
+			err = violatedAs(reasonQuota, "asked for more than %d retained messages and did not read them", bound)
 			return
 		}
-		if m := b.current(*r); m.payload != "" { // [MQTT-3.3.1-11] also where a tag's text is empty
-			b.enqueue(s, m, min(m.qos, granted), flagRetain|flagSweep)
+		if m := b.current(*r); m.payload != "" && !m.expired(now) { // [MQTT-3.3.1-11] also where a tag's text is empty
+			b.enqueue(&t, m, flagRetain|flagSweep)
 		}
 	})
 	return err
@@ -126,13 +167,9 @@ func (c *conn) take(out *output) {
 	}
 	c.makeRoom()
 	s, size := c.sess, len(out.bytes)
+	out.now, out.version = time.Now(), c.version
 	for len(out.items) < batchItems && size < batchBytes {
-		it, ok := c.replayed()
-		if !ok {
-			if it, ok = s.next(c.b.limits.window); ok && it.qos == 0 {
-				c.b.left(s, &it)
-			}
-		}
+		it, ok := c.nextItem(out.now)
 		if !ok {
 			break
 		}
@@ -147,10 +184,47 @@ func (c *conn) take(out *output) {
 	}
 }
 
+// nextItem takes what is to be sent next. What has expired meanwhile, or is
+// larger than the client takes ([MQTT-3.1.2-24]), is left out as if it were sent
+// ([MQTT-3.1.2-25]).
+func (c *conn) nextItem(now time.Time) (item, bool) {
+	s := c.sess
+	if it, ok := c.replayed(); ok {
+		return it, true
+	}
+	for {
+		it, ok := s.next(c.window())
+		if !ok {
+			return it, false
+		}
+		unsendable := it.m.expired(now) || c.maximumPacket > 0 && it.size(c.version) > c.maximumPacket
+		if it.qos == 0 || unsendable {
+			c.b.left(s, &it)
+		}
+		if !unsendable {
+			return it, true
+		}
+		c.b.stats.Undeliverable++
+		if it.qos > 0 {
+			s.inflight.remove(s.inflight.len() - 1)
+			s.nextID--
+		}
+	}
+}
+
+// window is how many messages may be on their way to the client ([MQTT-3.3.4-9]).
+func (c *conn) window() int { return min(c.b.limits.window, c.receiveMaximum) }
+
+// size is the length of the whole packet.
+func (it *item) size(v version) int {
+	n := it.m.size(delivery{qos: it.qos, v: v, ids: it.ids})
+	return 1 + varintSize(n) + n
+}
+
 // replayed returns the next of the messages that were in flight when the client
 // came back, to be sent again in their order ([MQTT-4.4.0-1]).
 func (c *conn) replayed() (item, bool) {
-	if c.replay >= c.sess.inflight.len() || c.replay >= c.replayEnd {
+	if c.replay >= c.sess.inflight.len() || c.replay >= c.replayEnd || c.replay >= c.window() {
 		return item{}, false
 	}
 	it := c.sess.inflight.at(c.replay)
@@ -166,9 +240,11 @@ func (out *output) encode() {
 	for i := range out.items {
 		it := &out.items[i]
 		if it.flags&flagReleased != 0 {
-			out.bytes = appendAck(out.bytes, typePubrel, it.id)
+			out.bytes = appendAck(out.bytes, typePubrel, it.id, out.version, reasonSuccess)
 		} else {
-			out.bytes = appendPublish(out.bytes, it.m, it.flags&(flagRetain|flagDup), it.qos, it.id)
+			out.bytes = appendPublish(out.bytes, it.m, delivery{
+				flags: it.flags & (flagRetain | flagDup), qos: it.qos, id: it.id, v: out.version, ids: it.ids, now: out.now,
+			})
 		}
 	}
 	clear(out.items)
@@ -178,39 +254,45 @@ func (out *output) encode() {
 // acknowledged is called for PUBACK, PUBREC and PUBCOMP from the client. The
 // lock is held. An identifier that is not in flight is no fault: the client may
 // answer what an earlier connection sent.
-func (c *conn) acknowledged(kind byte, id uint16) error {
+func (c *conn) acknowledged(p *packet) error {
 	s := c.sess
-	i, ok := s.flying(id)
+	i, ok := s.flying(p.id)
 	if !ok {
-		if kind == typePubrec { // let the client finish
-			c.answer(typePubrel, id)
+		if p.kind == typePubrec { // let the client finish
+			c.answer(typePubrel, p.id, reasonUnknownID)
 		}
 		return nil
 	}
 	it := s.inflight.at(i)
 	released := it.flags&flagReleased != 0
 	switch {
-	case kind == typePuback && it.qos == 1, kind == typePubcomp && released:
+	case p.kind == typePuback && it.qos == 1, p.kind == typePubcomp && released,
+		p.kind == typePubrec && it.qos == 2 && p.code >= reasonUnspecified: // it does not want it ([MQTT-4.3.3-4] stands for the others)
 		if !released {
 			c.b.left(s, it)
 		}
-		s.inflight.remove(i)
-		if i < c.replay {
-			c.replay--
-		}
-		if i < c.replayEnd {
-			c.replayEnd--
-		}
-		c.b.wake(c)
-	case kind == typePubrec && it.qos == 2:
+		c.landed(i)
+	case p.kind == typePubrec && it.qos == 2:
 		if !released {
 			c.b.left(s, it)
 		}
 		it.flags = flagReleased
 		it.m = nil // [MQTT-4.3.3-1] keeps the identifier, not the message
-		c.answer(typePubrel, id)
+		c.answer(typePubrel, p.id, reasonSuccess)
 	default:
-		return violation(fmt.Sprintf("packet type %d for message %d of QoS %d", kind, id, it.qos))
+		return violated("packet type %d for message %d of QoS %d", p.kind, p.id, it.qos)
 	}
 	return nil
+}
+
+// landed takes the i-th message out of those that are on their way.
+func (c *conn) landed(i int) {
+	c.sess.inflight.remove(i)
+	if i < c.replay {
+		c.replay--
+	}
+	if i < c.replayEnd {
+		c.replayEnd--
+	}
+	c.b.wake(c)
 }

@@ -11,8 +11,9 @@
 // So what a client sees of one topic is in order, and a client that is stuck,
 // slow or hostile costs only itself.
 //
-// Is: MQTT 3.1.1 (and the older 3.1 on the wire) with QoS 0, 1 and 2, retained
-// messages, wills, wildcards and persistent sessions in memory.
+// Is: MQTT 5, 3.1.1 and the older 3.1 on the wire, with QoS 0, 1 and 2, retained
+// messages, wills and their delay, wildcards, shared subscriptions, and
+// persistent sessions in memory, over TCP, TLS and WebSocket.
 //
-// Is not yet: MQTT 5, sessions on disk, TLS, WebSocket.
+// Is not yet: sessions on disk.
 package broker

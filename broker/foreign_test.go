@@ -28,6 +28,17 @@ func serve(t testing.TB, site string, o Options, tap gateway.Tap) (b *Broker, po
 		o.Listeners = map[string]Listener{"local": {Address: "127.0.0.1:0"}}
 	}
 	b = New(site, o, tap, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	runBroker(t, b)
+	_, port, err := net.SplitHostPort(b.Addr("local").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, port
+}
+
+// runBroker runs b until the test ends.
+func runBroker(t testing.TB, b *Broker) {
+	t.Helper()
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +51,6 @@ func serve(t testing.TB, site string, o Options, tap gateway.Tap) (b *Broker, po
 			t.Error(err)
 		}
 	})
-	_, port, err := net.SplitHostPort(b.Addr("local").String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b, port
 }
 
 // run runs a foreign client to its end and returns what it printed.
@@ -338,16 +344,16 @@ func (s *subscriber) take(first byte, id uint16, body []byte) {
 	switch {
 	case first>>4 == typePubrel:
 		delete(s.held, id)
-		s.send(appendAck(nil, typePubcomp, id))
+		s.send(appendAck(nil, typePubcomp, id, mqtt311, reasonSuccess))
 	case first>>4 == typePublish:
 		if !s.held[id] {
 			s.number(body)
 		}
 		if s.qos == 2 {
 			s.held[id] = true
-			s.send(appendAck(nil, typePubrec, id))
+			s.send(appendAck(nil, typePubrec, id, mqtt311, reasonSuccess))
 		} else {
-			s.send(appendAck(nil, typePuback, id))
+			s.send(appendAck(nil, typePuback, id, mqtt311, reasonSuccess))
 		}
 	}
 }
@@ -405,7 +411,7 @@ func publishNumbers(t *testing.T, address string, qos byte, n int, room chan<- s
 				return
 			}
 			if first>>4 == typePubrec {
-				l.write(t, appendAck(nil, typePubrel, id))
+				l.write(t, appendAck(nil, typePubrel, id, mqtt311, reasonSuccess))
 			} else {
 				open--
 			}

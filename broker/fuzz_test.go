@@ -51,30 +51,39 @@ func FuzzPacket(f *testing.F) {
 		if head < 2 || head > 5 || total < head || total > 1<<20+5 {
 			t.Fatalf("head %d, total %d", head, total)
 		}
-		p, err := parse(data[:total], head)
-		if err != nil {
-			return
-		}
-		switch p.kind {
-		case typeConnect:
-			con, err := parseConnect(p.body)
-			if err == nil && (con.clientID == "" || con.will != nil && gateway.ValidTopic(con.will.topic) != nil) {
-				t.Fatalf("%+v is accepted", con)
-			}
-		case typePublish:
-			// What is well-formed is written again byte for byte, apart from a
-			// length in more bytes than it needs.
-			again := appendPublish(nil, &message{topic: string(p.topic), payload: string(p.payload)}, p.flags&9, p.qos(), p.id)
-			if !bytes.Equal(again[len(again)-(total-head):], data[head:total]) {
-				t.Fatalf("%x becomes %x", data[:total], again)
-			}
-		case typeSubscribe, typeUnsubscribe:
-			all, err := filters(p.body, p.kind == typeSubscribe)
-			if err == nil && len(all) == 0 {
-				t.Fatal("no filters are accepted")
+		for _, v := range []version{mqtt311, mqtt5} {
+			if p, err := parse(data[:total], head, v); err == nil {
+				checkPacket(t, p, v, data[head:total])
 			}
 		}
 	})
+}
+
+func checkPacket(t *testing.T, p packet, v version, body []byte) {
+	t.Helper()
+	switch p.kind {
+	case typeConnect:
+		con, err := parseConnect(p.body)
+		if err == nil && (con.clientID == "" || con.will != nil && gateway.ValidTopic(con.will.topic) != nil || con.receiveMaximum == 0) {
+			t.Fatalf("%+v is accepted", con)
+		}
+	case typePublish:
+		// What is well-formed is written again byte for byte, apart from a length in
+		// more bytes than it needs, and from what is for the broker only.
+		if p.props.has&^handedOn != 0 {
+			return
+		}
+		m := &message{topic: string(p.topic), payload: string(p.payload), props: string(p.props.onward)}
+		again := appendPublish(nil, m, delivery{flags: p.flags & 9, qos: p.qos(), id: p.id, v: v})
+		if !bytes.Equal(again[len(again)-len(body):], body) {
+			t.Fatalf("%x becomes %x", body, again)
+		}
+	case typeSubscribe, typeUnsubscribe:
+		all, err := (&conn{version: v}).filters(&p, p.kind == typeSubscribe)
+		if err == nil && len(all) == 0 {
+			t.Fatal("no filters are accepted")
+		}
+	}
 }
 
 // FuzzConnection lets a client say anything after a CONNECT, while another is

@@ -21,6 +21,9 @@ type limits struct {
 	totalBytes  int // their cost over all sessions
 	unanswered  int // messages of one client whose acknowledgement waits for the disk; beyond, it is not read from
 
+	receiveMaximum int // messages of QoS 1 and 2 that a client of MQTT 5 may have on their way to us
+	aliases        int // topic aliases that it may use
+
 	retained      int // retained messages of other clients; beyond, new topics are delivered but not kept
 	retainedBytes int
 }
@@ -41,6 +44,8 @@ var defaultLimits = limits{
 	queuedBytes:    4 << 20,
 	totalBytes:     32 << 20,
 	unanswered:     1000,
+	receiveMaximum: 1000,
+	aliases:        32,
 	retained:       20_000,
 	retainedBytes:  16 << 20,
 }

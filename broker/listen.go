@@ -2,8 +2,10 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -15,6 +17,8 @@ type door struct {
 	name      string
 	address   string
 	anonymous bool
+	options   Listener
+	log       *slog.Logger
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it is not open
@@ -25,12 +29,12 @@ type doors struct {
 	all []*door
 }
 
-func (ds *doors) init(listeners map[string]Listener) {
+func (ds *doors) init(listeners map[string]Listener, log *slog.Logger) {
 	for name, l := range listeners {
 		if name == defaultListener && l.Address == "" {
 			l.Address = defaultAddress
 		}
-		ds.all = append(ds.all, &door{name: name, address: l.Address, anonymous: l.anonymous()})
+		ds.all = append(ds.all, &door{name: name, address: l.Address, anonymous: l.anonymous(), options: l, log: log.With(logListener, name)})
 	}
 	slices.SortFunc(ds.all, func(a, b *door) int {
 		if a.name < b.name {
@@ -87,9 +91,16 @@ func (d *door) open() (net.Listener, error) {
 	if d.listener != nil {
 		return d.listener, nil
 	}
+	config, err := d.options.tlsConfig(d.log)
+	if err != nil {
+		return nil, fmt.Errorf("broker listener %s: %w", d.name, err)
+	}
 	l, err := net.Listen("tcp", d.address)
 	if err != nil {
 		return nil, fmt.Errorf("broker listener %s: %w", d.name, err)
+	}
+	if config != nil {
+		l = tls.NewListener(l, config)
 	}
 	d.listener = l
 	return l, nil
@@ -123,7 +134,11 @@ func (b *Broker) serveDoor(ctx context.Context, d *door) {
 			log.Info("listener is open", "address", l.Addr())
 			failed = false
 		}
-		if err := b.accept(ctx, l, d.name); ctx.Err() == nil {
+		accept := b.accept
+		if d.options.WebSocket {
+			accept = b.serveWebSocket
+		}
+		if err := accept(ctx, l, d.name); ctx.Err() == nil {
 			log.Error("listener failed, opening it again", logWhy, err)
 			d.shut()
 			pause(ctx, time.Second)

@@ -31,12 +31,12 @@ func (a *account) String() string {
 }
 
 // mayPublish reports whether the user's list has the topic.
-func (a *account) mayPublish(topic string) bool {
+func (a *account) mayPublish(topic, client string) bool {
 	if a == nil || a.publish == nil {
 		return true
 	}
-	for _, filter := range a.publish {
-		if gateway.MatchTopic(filter, topic) {
+	for _, pattern := range a.publish {
+		if filter, ok := a.fill(pattern, client); ok && gateway.MatchTopic(filter, topic) {
 			return true
 		}
 	}
@@ -44,16 +44,28 @@ func (a *account) mayPublish(topic string) bool {
 }
 
 // maySubscribe reports whether everything that filter could match is on the user's list.
-func (a *account) maySubscribe(filter string) bool {
+func (a *account) maySubscribe(filter, client string) bool {
 	if a == nil || a.subscribe == nil {
 		return true
 	}
-	for _, allowed := range a.subscribe {
-		if covers(allowed, filter) {
+	for _, pattern := range a.subscribe {
+		if allowed, ok := a.fill(pattern, client); ok && covers(allowed, filter) {
 			return true
 		}
 	}
 	return false
+}
+
+// fill puts the user's name and the client's identifier into a pattern. ok is
+// false where they would make it match more than one name does.
+func (a *account) fill(pattern, client string) (filter string, ok bool) {
+	if !strings.Contains(pattern, "%") {
+		return pattern, true
+	}
+	if strings.Contains(pattern, "%c") && strings.ContainsAny(client, "/+#") || strings.Contains(pattern, "%u") && strings.ContainsAny(a.name, "/+#") {
+		return "", false
+	}
+	return strings.NewReplacer("%u", a.name, "%c", client).Replace(pattern), true
 }
 
 // covers reports whether every topic that filter matches is matched by allowed.
@@ -161,10 +173,10 @@ func (l *login) compare(name string, password, sum []byte, late <-chan time.Time
 	a := l.accounts[name]
 	l.mu.Unlock()
 	hash := l.nobody
-	if a != nil {
+	if a != nil && len(a.hash) > 0 { // else it comes with a certificate, and with no password
 		hash = a.hash
 	}
-	if bcrypt.CompareHashAndPassword(hash, password) != nil || a == nil {
+	if bcrypt.CompareHashAndPassword(hash, password) != nil || a == nil || len(a.hash) == 0 {
 		return nil
 	}
 	l.mu.Lock()

@@ -160,8 +160,6 @@ func TestMQTT_3_8_4_Suback(t *testing.T) {
 		p := enter(t, b, "a")
 		p.send(hx("82 13 01 02 00 01 'a' 00 00 01 'b' 02 00 06 '$share' 01"))
 		p.expect(hx("90 05 01 02 00 02 01")) // [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-5]
-		p.send(subscribePacket(1, "$share/g/a", 1))
-		p.expect(hx("90 03 00 01 80"))
 	})
 }
 

@@ -24,12 +24,16 @@ type Options struct {
 type Listener struct {
 	Address        string `toml:"address"`         // "host:port"; of the listener "local" 127.0.0.1:1883 unless given
 	AllowAnonymous *bool  `toml:"allow_anonymous"` // nil: only on loopback
+	WebSocket      bool   `toml:"websocket"`       // MQTT over WebSocket, at /mqtt
+	TLSCert        string `toml:"tls_cert"`        // a file; read again when it changes
+	TLSKey         string `toml:"tls_key"`
+	TLSClientCA    string `toml:"tls_client_ca"` // clients must have a certificate of it, whose common name is their user
 }
 
 // User is a client that gives a name and a password.
 type User struct {
-	PasswordHash string   `toml:"password_hash"` // bcrypt, from gaugeway passwd
-	Publish      []string `toml:"publish"`       // filters of topics it may publish on; nil: any
+	PasswordHash string   `toml:"password_hash"` // bcrypt, from gaugeway passwd; "" for who comes with a certificate
+	Publish      []string `toml:"publish"`       // filters of topics it may publish on; nil: any. %u is its name, %c its client identifier
 	Subscribe    []string `toml:"subscribe"`     // filters it may subscribe to, or to a part of them; nil: any
 }
 
@@ -94,9 +98,19 @@ func (o Options) Validate() gateway.Faults {
 		o.validateListener(&f, name, taken)
 	}
 	for _, name := range sortedKeys(o.Users) {
-		f.Under("user."+name, o.Users[name].Validate(name))
+		f.Under("user."+name, o.Users[name].Validate(name, o.certificates()))
 	}
 	return f
+}
+
+// certificates reports whether clients may come with one.
+func (o Options) certificates() bool {
+	for _, l := range o.Listeners {
+		if l.TLSClientCA != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // validateTopic wants a template that gives every tag a topic of its own.
@@ -132,22 +146,37 @@ func (o Options) validateListener(f *gateway.Faults, name string, taken map[stri
 		f.Add(key+".address", "%s is the address of listener %s already; give each its own port", l.Address, other)
 	}
 	taken[l.Address] = name
+	switch {
+	case (l.TLSCert == "") != (l.TLSKey == ""):
+		f.Add(key+".tls_cert", "needs tls_key, and the other way round")
+	case l.TLSClientCA != "" && l.TLSCert == "":
+		f.Add(key+".tls_client_ca", "needs tls_cert and tls_key: without them the listener does not speak TLS")
+	}
 	if !l.anonymous() && len(o.Users) == 0 {
 		f.Add(key, "nobody could log in: add a user ([broker.user.NAME]), or write allow_anonymous = true")
 	}
 }
 
 // Validate names everything that is wrong with the user of this name.
-func (u User) Validate(name string) gateway.Faults {
+// certificates says that users may come with one instead of a password.
+func (u User) Validate(name string, certificates bool) gateway.Faults {
 	var f gateway.Faults
 	if name == "" {
 		f.Add("", "a user needs a name")
+	}
+	if u.PasswordHash == "" && certificates {
+		return append(f, u.validateLists()...)
 	}
 	if u.PasswordHash == "" {
 		f.Add("password_hash", "is missing; make one with gaugeway passwd")
 	} else if _, err := bcrypt.Cost([]byte(u.PasswordHash)); err != nil || len(u.PasswordHash) != bcryptLength {
 		f.Add("password_hash", "is not a bcrypt hash; make one with gaugeway passwd")
 	}
+	return append(f, u.validateLists()...)
+}
+
+func (u User) validateLists() gateway.Faults {
+	var f gateway.Faults
 	for _, list := range []struct {
 		key     string
 		filters []string

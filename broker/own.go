@@ -67,10 +67,14 @@ func (b *Broker) publishReading(r *gateway.Reading) {
 		clear(t.targets)
 		t.targets, t.asOf = b.match(t.topic, t.targets[:0]), b.generation
 	}
-	for _, to := range t.targets {
-		qos := min(byte(b.options.TagQoS), to.qos)
-		if qos > 0 || to.s.conn != nil { // else it would be made for nothing
-			b.enqueue(to.s, t.rendered(b), qos, 0)
+	for i := range t.targets {
+		to := b.chosen(&t.targets[i], byte(b.options.TagQoS))
+		if to == nil {
+			continue
+		}
+		if min(byte(b.options.TagQoS), to.qos) > 0 || to.s.conn != nil { // else it would be made for nothing
+			m := t.rendered(b)
+			b.enqueue(to, m, to.flags(m))
 		}
 	}
 }
@@ -103,7 +107,7 @@ func (b *Broker) topicOf(tag *gateway.Tag) string {
 func (t *ownTag) rendered(b *Broker) *message {
 	if t.made == nil {
 		b.scratch = t.appendPayload(b.scratch[:0], b.options.Payload)
-		t.made = &message{topic: t.topic, payload: string(b.scratch), qos: byte(b.options.TagQoS)}
+		t.made = &message{topic: t.topic, payload: string(b.scratch), qos: byte(b.options.TagQoS), retain: true}
 	}
 	return t.made
 }

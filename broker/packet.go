@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 	"unicode/utf8"
 )
 
@@ -31,21 +32,36 @@ const (
 )
 
 // violation is what a client did against the protocol. It ends the connection
-// ([MQTT-4.8.0-1]).
-type violation string
+// ([MQTT-4.8.0-1]; 5.0: [MQTT-4.13.1-1]), with a DISCONNECT before where the
+// protocol has one.
+type violation struct {
+	code reason
+	text string
+}
 
-func (v violation) Error() string { return string(v) }
+func (v violation) Error() string { return v.text }
 
-func violated(format string, args ...any) error { return violation(fmt.Sprintf(format, args...)) }
+func violated(format string, args ...any) error {
+	return violatedAs(reasonProtocolError, format, args...)
+}
+
+// malformed is a packet that cannot be read.
+func malformed(format string, args ...any) error { return violatedAs(reasonMalformed, format, args...) }
+
+func violatedAs(code reason, format string, args ...any) error {
+	return violation{code, fmt.Sprintf(format, args...)}
+}
 
 // packet is one control packet from a client. Its slices point into the read buffer.
 type packet struct {
 	kind    byte
-	flags   byte   // the low four bits of the first byte
-	id      uint16 // 0 where the type has none
-	topic   []byte // of a PUBLISH
-	payload []byte // of a PUBLISH
-	body    []byte // of CONNECT, SUBSCRIBE and UNSUBSCRIBE: what follows the packet id; of PUBLISH: from the topic on
+	flags   byte       // the low four bits of the first byte
+	id      uint16     // 0 where the type has none
+	topic   []byte     // of a PUBLISH
+	payload []byte     // of a PUBLISH
+	body    []byte     // of CONNECT, SUBSCRIBE and UNSUBSCRIBE: what follows the packet id and the properties; of PUBLISH: from the topic on
+	code    reason     // of acknowledgements and DISCONNECT
+	props   properties // of MQTT 5
 }
 
 func (p *packet) dup() bool    { return p.flags&flagDup != 0 }
@@ -98,62 +114,103 @@ func frame(buf []byte, limit int) (head, total int, err error) {
 			return i + 1, i + 1 + length, nil
 		}
 	}
-	return 0, 0, violation("remaining length of more than four bytes")
+	return 0, 0, violated("remaining length of more than four bytes")
 }
 
 // parse reads a complete packet that frame has measured.
-func parse(buf []byte, head int) (packet, error) {
+func parse(buf []byte, head int, v version) (packet, error) {
 	p := packet{kind: buf[0] >> 4, flags: buf[0] & 15}
 	r := cursor{buf: buf[head:]}
 	switch p.kind {
 	case typeConnect:
 		p.body = r.buf
+		return p, nil
 	case typePublish:
-		return parsePublish(p, r)
+		return p, parsePublish(&p, r, v)
 	case typePuback, typePubrec, typePubrel, typePubcomp:
-		p.id = r.uint16()
-		if r.bad || len(r.buf) != 0 {
-			return p, violated("packet type %d of a wrong length", p.kind)
-		}
-		if p.id == 0 {
-			return p, violation("packet identifier 0")
-		}
+		return p, parseAck(&p, r, v)
 	case typeSubscribe, typeUnsubscribe:
-		p.id = r.uint16()
-		p.body = r.buf
-		if r.bad || len(p.body) == 0 { // [MQTT-3.8.3-3], [MQTT-3.10.3-2]
-			return p, violation("SUBSCRIBE or UNSUBSCRIBE without a filter")
+		return p, parseSubscribe(&p, r, v)
+	case typeDisconnect:
+		if v == mqtt5 {
+			return p, parseCode(&p, r)
 		}
-		if p.id == 0 { // [MQTT-2.3.1-1]
-			return p, violation("packet identifier 0")
-		}
-	default: // PINGREQ and DISCONNECT have nothing
-		if len(r.buf) != 0 {
-			return p, violated("packet type %d of a wrong length", p.kind)
-		}
+	}
+	if len(r.buf) != 0 { // PINGREQ, and DISCONNECT before 5, have nothing
+		return p, malformed("packet type %d of a wrong length", p.kind)
 	}
 	return p, nil
 }
 
-func parsePublish(p packet, r cursor) (packet, error) {
+func parseAck(p *packet, r cursor, v version) error {
+	p.id = r.uint16()
+	switch {
+	case r.bad || v != mqtt5 && len(r.buf) != 0:
+		return malformed("packet type %d of a wrong length", p.kind)
+	case p.id == 0:
+		return violated("packet identifier 0")
+	case v == mqtt5:
+		return parseCode(p, r)
+	}
+	return nil
+}
+
+// parseCode reads a reason code and properties at the end of a packet, both of
+// which may be left out (MQTT 5.0, 3.4.2.1, 3.14.2.1).
+func parseCode(p *packet, r cursor) (err error) {
+	if len(r.buf) > 0 {
+		p.code = reason(r.byte())
+	}
+	if len(r.buf) > 0 {
+		p.props, err = r.properties(p.kind)
+	}
+	if err == nil && len(r.buf) != 0 {
+		err = malformed("packet type %d of a wrong length", p.kind)
+	}
+	return err
+}
+
+func parseSubscribe(p *packet, r cursor, v version) (err error) {
+	p.id = r.uint16()
+	if v == mqtt5 {
+		if p.props, err = r.properties(p.kind); err != nil {
+			return err
+		}
+	}
+	p.body = r.buf
+	switch {
+	case r.bad || len(p.body) == 0: // [MQTT-3.8.3-3], [MQTT-3.10.3-2]; 5.0: [MQTT-3.8.3-2], [MQTT-3.10.3-2]
+		return violated("SUBSCRIBE or UNSUBSCRIBE without a filter")
+	case p.id == 0: // [MQTT-2.3.1-1]; 5.0: [MQTT-2.2.1-3]
+		return violated("packet identifier 0")
+	}
+	return nil
+}
+
+func parsePublish(p *packet, r cursor, v version) (err error) {
 	if p.qos() == 3 { // [MQTT-3.3.1-4]
-		return p, violation("PUBLISH with QoS 3")
+		return malformed("PUBLISH with QoS 3")
 	}
 	p.topic = r.bytes()
 	p.body = p.topic[:len(p.topic)+len(r.buf)]
 	if p.qos() > 0 {
 		p.id = r.uint16()
 	}
+	if v == mqtt5 {
+		if p.props, err = r.properties(typePublish); err != nil {
+			return err
+		}
+	}
 	p.payload = r.buf
 	switch {
 	case r.bad:
-		return p, violation("PUBLISH is cut short")
-	case p.qos() > 0 && p.id == 0: // [MQTT-2.3.1-1]
-		return p, violation("PUBLISH with packet identifier 0")
+		return malformed("PUBLISH is cut short")
+	case p.qos() > 0 && p.id == 0: // [MQTT-2.3.1-1]; 5.0: [MQTT-2.2.1-3]
+		return violated("PUBLISH with packet identifier 0")
 	case p.qos() == 0 && p.flags&flagDup != 0: // [MQTT-3.3.1-2]
-		return p, violation("PUBLISH with QoS 0 and DUP")
+		return malformed("PUBLISH with QoS 0 and DUP")
 	}
-	return p, nil
+	return nil
 }
 
 // cursor reads fields off the front of buf. Reading beyond the end sets bad and
@@ -181,6 +238,35 @@ func (r *cursor) uint16() uint16 {
 	n := binary.BigEndian.Uint16(r.buf)
 	r.buf = r.buf[2:]
 	return n
+}
+
+func (r *cursor) uint32() uint32 {
+	if len(r.buf) < 4 {
+		r.bad, r.buf = true, nil
+		return 0
+	}
+	n := binary.BigEndian.Uint32(r.buf)
+	r.buf = r.buf[4:]
+	return n
+}
+
+// varint reads a variable byte integer, which must be as short as it can be
+// ([MQTT-1.5.5-1]).
+func (r *cursor) varint() int {
+	n := 0
+	for i := range 4 {
+		b := r.byte()
+		if r.bad {
+			return 0
+		}
+		n |= int(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			r.bad = i > 0 && b == 0
+			return n
+		}
+	}
+	r.bad = true
+	return 0
 }
 
 // bytes reads a field with its length in front.
@@ -214,30 +300,86 @@ func (r *cursor) text() string {
 
 // appendHeader appends a fixed header.
 func appendHeader(b []byte, first byte, length int) []byte {
-	b = append(b, first)
-	for length >= 0x80 {
-		b = append(b, byte(length)|0x80)
-		length >>= 7
-	}
-	return append(b, byte(length))
+	return appendVarint(append(b, first), length)
 }
 
-// appendAck appends one of the packets that consist of a packet id.
-func appendAck(b []byte, kind byte, id uint16) []byte {
-	return append(b, kind<<4|fixedFlags[kind].flags, 2, byte(id>>8), byte(id))
+// appendAck appends one of the packets that consist of a packet id. A code other
+// than success is said only where the protocol has codes.
+func appendAck(b []byte, kind byte, id uint16, v version, code reason) []byte {
+	if v != mqtt5 || code == reasonSuccess {
+		return append(b, kind<<4|fixedFlags[kind].flags, 2, byte(id>>8), byte(id))
+	}
+	return append(b, kind<<4|fixedFlags[kind].flags, 3, byte(id>>8), byte(id), byte(code))
 }
 
-// appendPublish appends m as a PUBLISH. id counts only for QoS 1 and 2.
-func appendPublish(b []byte, m *message, flags, qos byte, id uint16) []byte {
-	length := 2 + len(m.topic) + len(m.payload)
-	if qos > 0 {
-		length += 2
+// appendDisconnect appends a DISCONNECT of MQTT 5, with the reason for people as well.
+func appendDisconnect(b []byte, code reason, why string, limit int) []byte {
+	size := 3 + len(why)
+	if total := 4 + size + varintSize(size); why == "" || limit > 0 && total > limit || len(why) > 200 { // [MQTT-3.14.2-3]
+		return append(b, typeDisconnect<<4, 1, byte(code))
 	}
-	b = appendHeader(b, typePublish<<4|flags|qos<<1, length)
+	b = appendHeader(b, typeDisconnect<<4, 1+varintSize(size)+size)
+	b = appendVarint(append(b, byte(code)), size)
+	return appendTextProperty(b, propReasonString, why)
+}
+
+// delivery is how m goes to one receiver.
+type delivery struct {
+	flags byte // retain and dup
+	qos   byte
+	id    uint16 // counts only for QoS 1 and 2
+	v     version
+	ids   []uint32 // subscription identifiers
+	now   time.Time
+}
+
+// appendPublish appends m as a PUBLISH.
+func appendPublish(b []byte, m *message, d delivery) []byte {
+	length := m.size(d)
+	b = appendHeader(b, typePublish<<4|d.flags|d.qos<<1, length)
 	b = append(b, byte(len(m.topic)>>8), byte(len(m.topic)))
 	b = append(b, m.topic...)
-	if qos > 0 {
-		b = append(b, byte(id>>8), byte(id))
+	if d.qos > 0 {
+		b = append(b, byte(d.id>>8), byte(d.id))
+	}
+	if d.v == mqtt5 {
+		b = m.appendProperties(b, d)
 	}
 	return append(b, m.payload...)
+}
+
+// size is the remaining length of m as a PUBLISH.
+func (m *message) size(d delivery) int {
+	n := 2 + len(m.topic) + len(m.payload)
+	if d.qos > 0 {
+		n += 2
+	}
+	if d.v == mqtt5 {
+		p := m.propertiesSize(d)
+		n += varintSize(p) + p
+	}
+	return n
+}
+
+func (m *message) propertiesSize(d delivery) int {
+	n := len(m.props)
+	if !m.expires.IsZero() {
+		n += 5
+	}
+	for _, id := range d.ids {
+		n += 1 + varintSize(int(id))
+	}
+	return n
+}
+
+func (m *message) appendProperties(b []byte, d delivery) []byte {
+	b = appendVarint(b, m.propertiesSize(d))
+	if !m.expires.IsZero() { // [MQTT-3.3.2-6]: what is left of it
+		left := max(m.expires.Sub(d.now)+time.Second-1, 0) / time.Second
+		b = appendUint32Property(b, propMessageExpiry, uint32(left))
+	}
+	for _, id := range d.ids {
+		b = appendVarint(append(b, byte(propSubscriptionID)), int(id))
+	}
+	return append(b, m.props...)
 }

@@ -222,9 +222,9 @@ func unsubscribePacket(id uint16, filter string) []byte {
 
 // pub is a PUBLISH; id counts only with QoS 1 and 2.
 func pub(flags byte, id uint16, topic, payload string) []byte {
-	return appendPublish(nil, &message{topic: topic, payload: payload}, flags&9, flags>>1&3, id)
+	return appendPublish(nil, &message{topic: topic, payload: payload}, delivery{flags: flags & 9, qos: flags >> 1 & 3, id: id})
 }
 
-func ackPacket(kind byte, id uint16) []byte { return appendAck(nil, kind, id) }
+func ackPacket(kind byte, id uint16) []byte { return appendAck(nil, kind, id, mqtt311, reasonSuccess) }
 
 var disconnect = hx("e0 00")

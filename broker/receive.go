@@ -2,6 +2,7 @@ package broker
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -12,7 +13,7 @@ func (c *conn) handle(p *packet) error {
 	case typePublish:
 		return c.receive(p)
 	case typePuback, typePubrec, typePubcomp:
-		return c.b.acknowledged(c, p.kind, p.id)
+		return c.b.acknowledged(c, p)
 	case typePubrel:
 		c.b.released(c, p.id)
 		return nil
@@ -24,19 +25,19 @@ func (c *conn) handle(p *packet) error {
 		c.b.answerPing(c)
 		return nil
 	case typeDisconnect:
-		return errDisconnect
+		return c.b.disconnected(c, p)
 	default: // a second CONNECT ([MQTT-3.1.0-2])
-		return violation("a second CONNECT")
+		return violated("a second CONNECT")
 	}
 }
 
-func (b *Broker) acknowledged(c *conn, kind byte, id uint16) error {
+func (b *Broker) acknowledged(c *conn, p *packet) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.gone {
 		return errTakenOver
 	}
-	return c.acknowledged(kind, id)
+	return c.acknowledged(p)
 }
 
 func (b *Broker) answerPing(c *conn) {
@@ -48,19 +49,73 @@ func (b *Broker) answerPing(c *conn) {
 	}
 }
 
+// disconnected handles a DISCONNECT (MQTT 5.0, 3.14).
+func (b *Broker) disconnected(c *conn, p *packet) error {
+	c.keepWill = p.code == reasonDisconnectWithWill // whatever follows: [MQTT-3.1.2-8]
+	if !p.props.given(propSessionExpiry) {
+		return errDisconnect
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	expiry := p.props.or(propSessionExpiry, 0)
+	if c.sess.expiry == 0 && expiry != 0 { // [MQTT-3.14.2-2] and 3.14.2.2.2
+		return violated("DISCONNECT that makes a session stay which was to end")
+	}
+	if !c.gone {
+		c.sess.expiry = expiry
+	}
+	return errDisconnect
+}
+
 // receive takes a PUBLISH from the client.
 func (c *conn) receive(p *packet) error {
 	// One allocation holds topic and payload; it is shared by all who receive it.
 	all := string(p.body)
-	text := all[:len(p.topic)]
+	text, err := c.topicOf(p, all[:len(p.topic)])
+	if err != nil {
+		return err
+	}
 	if err := gateway.ValidTopic(text); err != nil { // [MQTT-3.3.2-1], [MQTT-3.3.2-2]
-		return violated("PUBLISH on a topic that %v", err)
+		return violatedAs(reasonTopicInvalid, "PUBLISH on a topic that %v", err)
 	}
 	if levels(text) > maxLevels {
-		return violated("PUBLISH on a topic of more than %d levels", maxLevels)
+		return violatedAs(reasonTopicInvalid, "PUBLISH on a topic of more than %d levels", maxLevels)
 	}
-	m := &message{topic: text, payload: all[len(all)-len(p.payload):], qos: p.qos()}
+	if err := checkResponse(p.props); err != nil {
+		return err
+	}
+	m := &message{topic: text, payload: all[len(all)-len(p.payload):], props: string(p.props.onward), qos: p.qos(), retain: p.retain()}
+	if p.props.given(propMessageExpiry) {
+		m.expires = time.Now().Add(time.Duration(p.props.or(propMessageExpiry, 0)) * time.Second)
+	}
 	return c.b.incoming(c, m, p.retain(), p)
+}
+
+// topicOf returns the topic of a PUBLISH, which an alias may stand for
+// (MQTT 5.0, 3.3.2.3.4).
+func (c *conn) topicOf(p *packet, text string) (string, error) {
+	if !p.props.given(propTopicAlias) {
+		if text == "" && c.version == mqtt5 {
+			return "", violated("PUBLISH without a topic")
+		}
+		return text, nil
+	}
+	alias := p.props.or(propTopicAlias, 0)
+	if alias == 0 || int(alias) > c.b.limits.aliases { // [MQTT-3.3.2-8], [MQTT-3.3.2-9]
+		return "", violatedAs(reasonTopicAlias, "topic alias %d; use 1 to %d", alias, c.b.limits.aliases)
+	}
+	if text == "" {
+		known, ok := c.aliases[uint16(alias)]
+		if !ok {
+			return "", violated("topic alias %d stands for nothing yet", alias)
+		}
+		return known, nil
+	}
+	if c.aliases == nil {
+		c.aliases = make(map[uint16]string)
+	}
+	c.aliases[uint16(alias)] = text
+	return text, nil
 }
 
 // incoming takes a message from a client, or its will with p nil: it routes it,
@@ -114,6 +169,9 @@ func (b *Broker) admitMessage(c *conn, m *message, retain bool, p *packet, why s
 		}
 		b.stats.MessagesIn++
 		t.id = p.id
+		if err := c.tooMany(m.qos, p.id); err != nil {
+			return t, false, err
+		}
 	}
 	if t.id != 0 && m.qos == 2 {
 		if state, known := c.sess.inbound[t.id]; known { // [MQTT-4.3.3-2]
@@ -126,17 +184,23 @@ func (b *Broker) admitMessage(c *conn, m *message, retain bool, p *packet, why s
 		}
 		c.sess.noteInbound(t.id, !wanted)
 	}
+	code := reasonSuccess
 	if why != "" {
 		b.stats.Refused++ // and acknowledged all the same: 3.1.1 has no other answer ([MQTT-3.3.5-2])
-	} else if !wanted || m.qos < 2 {
-		b.publish(m, t.retain)
+		code = reasonNotAuthorized
+		delete(c.sess.inbound, t.id) // 5.0: a PUBREC that refuses ends the exchange
+		if c.version != mqtt5 && t.id != 0 && m.qos == 2 {
+			c.sess.noteInbound(t.id, true)
+		}
+	} else if (!wanted || m.qos < 2) && !b.publish(m, t.retain, t.s) && !wanted {
+		code = reasonNoMatchingSubscriber
 	}
 	switch {
 	case t.id == 0:
 	case m.qos == 1:
-		t.ack = c.acks.push(ack{kind: typePuback, id: t.id, ready: !wanted})
+		t.ack = c.acks.push(ack{kind: typePuback, id: t.id, ready: !wanted, code: code})
 	default:
-		t.ack = c.acks.push(ack{kind: typePubrec, id: t.id, ready: !wanted})
+		t.ack = c.acks.push(ack{kind: typePubrec, id: t.id, ready: !wanted, code: code})
 	}
 	c.answerReady()
 	return t, true, nil
@@ -159,7 +223,7 @@ func (b *Broker) stored(t ticket, err error) {
 		return
 	}
 	if t.m.qos == 2 {
-		b.publish(t.m, t.retain)
+		b.publish(t.m, t.retain, t.s)
 	}
 	if t.id == 0 {
 		return
@@ -215,6 +279,25 @@ func (b *Broker) released(c *conn, id uint16) {
 	if c.gone {
 		return
 	}
+	code := reasonSuccess
+	if _, known := c.sess.inbound[id]; !known {
+		code = reasonUnknownID
+	}
 	delete(c.sess.inbound, id)
-	c.answer(typePubcomp, id)
+	c.answer(typePubcomp, id, code)
+}
+
+// tooMany holds a client of MQTT 5 to the number of messages that it was told
+// ([MQTT-3.3.4-7]). The lock is held.
+func (c *conn) tooMany(qos byte, id uint16) error {
+	if c.version != mqtt5 || qos == 0 {
+		return nil
+	}
+	if _, again := c.sess.inbound[id]; qos == 2 && again {
+		return nil
+	}
+	if c.acks.unanswered(typePuback)+len(c.sess.inbound) >= c.b.limits.receiveMaximum {
+		return violatedAs(reasonReceiveMaximum, "more than %d messages before they were acknowledged", c.b.limits.receiveMaximum)
+	}
+	return nil
 }

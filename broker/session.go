@@ -8,16 +8,23 @@ import (
 type message struct {
 	topic   string
 	payload string
+	props   string // those of MQTT 5 that go to its receivers, as they came
 	qos     byte
+	retain  bool      // as its publisher said it
+	expires time.Time // zero for never
 }
 
 // cost is what a message that waits counts against the limits.
-func (m *message) cost() int { return len(m.topic) + len(m.payload) + overhead }
+func (m *message) cost() int { return len(m.topic) + len(m.payload) + len(m.props) + overhead }
+
+// expired reports whether the message is not to be sent any more ([MQTT-3.3.2-5]).
+func (m *message) expired(now time.Time) bool { return !m.expires.IsZero() && !now.Before(m.expires) }
 
 // item is one message on its way to one session.
 type item struct {
 	m     *message // nil once only PUBREL is left to say
 	seq   uint64   // its place in the session's one order
+	ids   []uint32 // subscription identifiers
 	id    uint16   // given when it is first sent
 	qos   byte
 	flags byte
@@ -38,13 +45,16 @@ const (
 // full may QoS 0 overtake. Inbound identifiers live in a map of their own: the
 // two directions number independently (MQTT 3.1.1, 2.3.1).
 type session struct {
-	id    string
-	owner string // the user it belongs to, "" for anonymous ones
-	clean bool   // ends with its connection
-	conn  *conn  // nil while absent
-	since time.Time
+	id      string
+	owner   string // the user it belongs to, "" for anonymous ones
+	account *account
+	expiry  uint32 // seconds that it outlives its connection; never for the greatest
+	conn    *conn  // nil while absent
+	since   time.Time
+	timer   *time.Timer // of its expiry or its will, while absent
+	will    *will       // that waits for its delay, while absent
 
-	subs map[string]byte // filter → granted QoS
+	subs map[string]subscription // by filter, as it was written
 
 	seq      uint64
 	volatile ring[item]
@@ -60,6 +70,9 @@ type session struct {
 	found    uint64 // number of the publication that last matched this session
 	foundPos int    // where it is in the matches
 }
+
+// clean reports whether the session ends with its connection.
+func (s *session) clean() bool { return s.expiry == 0 }
 
 // newID returns the next free packet identifier: they count up from 1, skipping
 // those in flight ([MQTT-2.3.1-4]).

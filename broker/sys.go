@@ -44,5 +44,5 @@ func (b *Broker) sysValue(name, value string) {
 		return
 	}
 	b.sys[name] = value
-	b.publish(&message{topic: "$SYS/broker/" + name, payload: value}, true)
+	b.publish(&message{topic: "$SYS/broker/" + name, payload: value}, true, nil)
 }

@@ -286,6 +286,9 @@ func (t *stage) parts(device string, o modbus.DeviceOptions) ([]simulate.Part, e
 			continue
 		}
 		at := modbus.Locate(o, tag)
+		if o.RegisterSize == 32 && at.Layout.Type.Size >= 4 {
+			return nil, fmt.Errorf("tag %s: registers of 32 bits cannot be simulated in this version; remove register_size", name)
+		}
 		signal, err := t.signal(device, name, tag.TagOptions)
 		if err != nil {
 			return nil, fmt.Errorf("tag %s: %w", name, err)
