@@ -32,7 +32,8 @@ const (
 	rs485RTSAfterSend = 1 << 2
 )
 
-// switchDirection has the kernel raise RTS while it sends. The state lives in
+// switchDirection has the kernel raise RTS while it sends, and leaves the rest as
+// the board's description has set it: delays, and who ends the line. The state lives in
 // the port, so any descriptor of it will do; the library has no way to do it.
 func switchDirection(fd int, path string) error {
 	var s serialRS485
@@ -70,12 +71,15 @@ func lowerLatency(fd int, path string) {
 		_ = ioctl(fd, unix.TIOCSSERIAL, unsafe.Pointer(&s)) // see above
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		timer := filepath.Join("/sys/class/tty", filepath.Base(real), "device", "latency_timer")
+		timer := filepath.Join(sysTTY, filepath.Base(real), "device", "latency_timer")
 		if text, err := os.ReadFile(timer); err == nil && strings.TrimSpace(string(text)) != "1" {
 			_ = os.WriteFile(timer, []byte("1"), 0) // see above
 		}
 	}
 }
+
+// sysTTY is where the kernel describes its ports.
+var sysTTY = "/sys/class/tty"
 
 // interruptCounts is struct serial_icounter_struct of linux/serial.h.
 type interruptCounts struct {
@@ -98,7 +102,8 @@ func (c interruptCounts) since(before interruptCounts) gateway.UARTErrors {
 	}
 }
 
-func ioctl(fd int, request uint, p unsafe.Pointer) error {
+// ioctl is another in tests: no pseudo-terminal has what is asked of a port here.
+var ioctl = func(fd int, request uint, p unsafe.Pointer) error {
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(p)); errno != 0 {
 		return errno
 	}

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -104,6 +107,103 @@ func TestRS485WhereTheDriverCannot(t *testing.T) {
 	_ = l.Close()
 	if e := l.UART(); e.Known {
 		t.Errorf("a closed port counts %+v", e)
+	}
+}
+
+// withIoctl has f stand in for the kernel.
+func withIoctl(t *testing.T, f func(request uint, p unsafe.Pointer) error) {
+	t.Helper()
+	old := ioctl
+	t.Cleanup(func() { ioctl = old })
+	ioctl = func(_ int, request uint, p unsafe.Pointer) error { return f(request, p) }
+}
+
+func TestRS485KeepsWhatTheBoardSays(t *testing.T) {
+	const terminated = 1 << 5
+	state := serialRS485{flags: terminated | rs485RTSAfterSend, delayBefore: 1, delayAfter: 2}
+	withIoctl(t, func(request uint, p unsafe.Pointer) error {
+		switch request {
+		case unix.TIOCGRS485:
+			*(*serialRS485)(p) = state
+		case unix.TIOCSRS485:
+			state = *(*serialRS485)(p)
+		}
+		return nil
+	})
+	if err := switchDirection(0, "/dev/ttyX"); err != nil {
+		t.Fatal(err)
+	}
+	if want := (serialRS485{flags: terminated | rs485Enabled | rs485RTSOnSend, delayBefore: 1, delayAfter: 2}); state != want {
+		t.Errorf("%+v, want %+v", state, want)
+	}
+	withIoctl(t, func(request uint, p unsafe.Pointer) error {
+		if request == unix.TIOCSRS485 {
+			return unix.EPERM
+		}
+		return nil
+	})
+	if err := switchDirection(0, "/dev/ttyX"); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "switch on RS-485") {
+		t.Error(err)
+	}
+}
+
+func TestLowLatency(t *testing.T) {
+	root := t.TempDir()
+	defer func(old string) { sysTTY = old }(sysTTY)
+	sysTTY = root
+	timer := filepath.Join(root, "ttyUSB0", "device", "latency_timer")
+	if err := os.MkdirAll(filepath.Dir(timer), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(timer, []byte("16\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port, link := filepath.Join(root, "dev-ttyUSB0", "ttyUSB0"), filepath.Join(root, "usb-FTDI")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(port), 0o755), os.WriteFile(port, nil, 0o600), os.Symlink(port, link)); err != nil {
+		t.Fatal(err)
+	}
+	var set uint32
+	withIoctl(t, func(request uint, p unsafe.Pointer) error {
+		flags := (*uint32)(unsafe.Add(p, serialFlags))
+		if request == unix.TIOCGSERIAL {
+			*flags = 0x10
+		} else {
+			set = *flags
+		}
+		return nil
+	})
+	lowerLatency(0, link)
+	if text, _ := os.ReadFile(timer); string(text) != "1" || set != 0x10|asyncLowLatency {
+		t.Errorf("latency timer %q, flags %#x", text, set)
+	}
+	withIoctl(t, func(uint, unsafe.Pointer) error { return unix.ENOTTY })
+	lowerLatency(0, filepath.Join(root, "missing")) // does no harm
+}
+
+// TestLayoutOfTheKernel has the sizes of linux/serial.h, the same on all machines.
+func TestLayoutOfTheKernel(t *testing.T) {
+	if n := unsafe.Sizeof(serialRS485{}); n != 32 {
+		t.Errorf("struct serial_rs485 has %d bytes, want 32", n)
+	}
+	if n := unsafe.Sizeof(interruptCounts{}); n != 80 {
+		t.Errorf("struct serial_icounter_struct has %d bytes, want 80", n)
+	}
+}
+
+func TestUARTTellsWhatCameSinceOpening(t *testing.T) {
+	counts := interruptCounts{frame: 100}
+	withIoctl(t, func(request uint, p unsafe.Pointer) error {
+		if request != unix.TIOCGICOUNT {
+			return unix.ENOTTY
+		}
+		*(*interruptCounts)(p) = counts
+		return nil
+	})
+	_, path := openPTY(t)
+	l := open(t, serialOptions(path))
+	counts.frame, counts.brk = 103, 1
+	if got, want := l.UART(), (gateway.UARTErrors{Known: true, Framing: 3, Breaks: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

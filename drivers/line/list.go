@@ -23,7 +23,9 @@ type Port struct {
 }
 
 // List returns the serial ports there are. It opens none: opening disturbs who
-// uses a port, and may take half a minute.
+// uses a port, and closing may take half a minute. (The library's list opens and
+// closes every ttyS there is, and knows neither ttyAP nor ttyLP, ttySC, ttyPS,
+// ttySTM and ttyXR, nor the names in by-id.)
 func List() ([]Port, error) { return list("/") }
 
 // list looks below root.

@@ -34,7 +34,9 @@ type port interface {
 	Break(time.Duration) error
 }
 
-// serialLine is a serial port as a line. Writes happen in a goroutine of their
+// serialLine is a serial port as a line. One goroutine reads, writes and closes it:
+// the library closes the descriptor before it wakes a reader, who could then read from
+// another's. Writes happen in a goroutine of their
 // own, which ends with Close, or when the kernel lets go of a stuck write.
 type serialLine struct {
 	path     string
@@ -88,7 +90,10 @@ func openSerial(o Options) (gateway.Line, error) {
 	return l, nil
 }
 
-// mode is what we ask the kernel for. InitialStatusBits stay unset: without
+// mode is what we ask the kernel for. The library leaves it to the kernel to put a
+// zero byte where parity is wrong or the line breaks: a checksum finds it, and what
+// has none must not take a NUL within an answer. Seven bits and parity cannot be
+// tried on a pseudo-terminal, which takes any mode and ignores most of it. InitialStatusBits stay unset: without
 // modem lines (pseudo-terminals, some USB adapters) they fail, and the kernel
 // raises DTR and RTS at open by itself.
 func mode(o Options) *serial.Mode {

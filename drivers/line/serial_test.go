@@ -382,3 +382,36 @@ func TestReadsThatEndEarly(t *testing.T) {
 		_ = l.Close()
 	})
 }
+
+// TestManyOpenFiles has more files open than the library's select can take: the port is
+// refused in a sentence, and nothing is left open.
+func TestManyOpenFiles(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Max < 2*fdLimit {
+		t.Skipf("no more than %d files may be open here", limit.Max)
+	}
+	old := limit
+	limit.Cur = 2 * fdLimit
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) }()
+	_, path := openPTY(t)
+	var last int
+	for last < fdLimit {
+		fd, err := unix.Dup(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = unix.Close(fd) }()
+		last = fd
+	}
+	if _, err := Open(context.Background(), serialOptions(path)); err == nil || !strings.Contains(err.Error(), "too many files") {
+		t.Error(err)
+	}
+	if fd, err := unix.Dup(0); err != nil || fd != last+1 {
+		t.Errorf("descriptor %d, %v, want %d: one was left open", fd, err, last+1)
+	} else {
+		_ = unix.Close(fd)
+	}
+}

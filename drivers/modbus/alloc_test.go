@@ -14,8 +14,9 @@ import (
 
 // prompt is a line whose instruments answer every request at once.
 type prompt struct {
-	rtu bool
-	out []byte
+	protocol string
+	out      []byte
+	room     [wire.MaxRTU]byte
 }
 
 func (p *prompt) Read(b []byte) (int, error) {
@@ -28,20 +29,26 @@ func (p *prompt) Read(b []byte) (int, error) {
 }
 
 func (p *prompt) Write(b []byte) (int, error) {
-	unit, pdu := b[0], b[1:]
-	if !p.rtu {
-		unit, pdu = b[6], b[7:]
+	f := wire.RTUFrame{Unit: b[0], PDU: b[1:]}
+	switch p.protocol {
+	case TCP:
+		f = wire.RTUFrame{Unit: b[6], PDU: b[7:]}
+	case ASCII, ASCIIOverTCP:
+		f, _, _ = wire.ASCIIFrameAt(b, p.room[:])
 	}
 	var reply [253]byte
-	size := 2 * int(binary.BigEndian.Uint16(pdu[3:]))
-	reply[0], reply[1] = pdu[0], byte(size)
+	size := 2 * int(binary.BigEndian.Uint16(f.PDU[3:]))
+	reply[0], reply[1] = f.PDU[0], byte(size)
 	for i := range size {
 		reply[2+i] = byte(i + 1)
 	}
-	if p.rtu {
-		p.out = wire.AppendRTU(p.out[:0], unit, reply[:2+size])
-	} else {
-		p.out = wire.AppendMBAP(p.out[:0], binary.BigEndian.Uint16(b), unit, reply[:2+size])
+	switch pdu := reply[:2+size]; p.protocol {
+	case TCP:
+		p.out = wire.AppendMBAP(p.out[:0], binary.BigEndian.Uint16(b), f.Unit, pdu)
+	case ASCII, ASCIIOverTCP:
+		p.out = wire.AppendASCII(p.out[:0], f.Unit, pdu)
+	default:
+		p.out = wire.AppendRTU(p.out[:0], f.Unit, pdu)
 	}
 	return len(b), nil
 }
@@ -73,7 +80,7 @@ func steady(t testing.TB, protocol string, tags int) (sweep func(), sink *nowher
 	}
 	sink = &nowhere{}
 	driver.publish = sink
-	x := driver.engine(&prompt{rtu: protocol == RTU})
+	x := driver.engine(&prompt{protocol: protocol})
 	if r, ok := x.(*rtu); ok {
 		r.silence = 0 // the test's line reads nothing at once instead of waiting for silence
 	}
@@ -90,7 +97,7 @@ func steady(t testing.TB, protocol string, tags int) (sweep func(), sink *nowher
 }
 
 func TestSteadyStateDoesNotAllocate(t *testing.T) {
-	for _, protocol := range []string{RTU, TCP} {
+	for _, protocol := range protocolNames() {
 		sweep, sink := steady(t, protocol, 50)
 		if n := testing.AllocsPerRun(100, sweep); n != 0 {
 			t.Errorf("%s: %v allocations per sweep", protocol, n)
@@ -102,7 +109,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkSweep(b *testing.B) {
-	for _, protocol := range []string{RTU, TCP} {
+	for _, protocol := range protocolNames() {
 		b.Run(protocol, func(b *testing.B) {
 			sweep, sink := steady(b, protocol, 50)
 			b.ReportAllocs()

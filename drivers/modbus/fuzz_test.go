@@ -42,18 +42,20 @@ func (n *nobody) echoed()                    {}
 
 func FuzzEngines(f *testing.F) {
 	answer := []byte{3, 4, 0, 1, 0, 2}
-	f.Add(wire.AppendRTU(nil, 1, answer), uint8(0), true)
-	f.Add(append([]byte{1, 3, 4, 0}, wire.AppendRTU(nil, 1, answer)...), uint8(200), true)
-	f.Add(append(wire.AppendRTU(nil, 2, answer), wire.AppendRTU(nil, 1, []byte{0x83, 2})...), uint8(3), true)
-	f.Add(wire.AppendMBAP(nil, 1, 1, answer), uint8(9), false)
-	f.Add(append(wire.AppendMBAP(nil, 0xFFFF, 1, answer), wire.AppendMBAP(nil, 1, 1, answer)...), uint8(255), false)
-	f.Add(make([]byte, 3000), uint8(255), true)
-	f.Fuzz(func(t *testing.T, b []byte, piece uint8, serial bool) {
+	f.Add(wire.AppendRTU(nil, 1, answer), uint8(0), uint8(1))
+	f.Add(append([]byte{1, 3, 4, 0}, wire.AppendRTU(nil, 1, answer)...), uint8(200), uint8(1))
+	f.Add(append(wire.AppendRTU(nil, 2, answer), wire.AppendRTU(nil, 1, []byte{0x83, 2})...), uint8(3), uint8(1))
+	f.Add(wire.AppendMBAP(nil, 1, 1, answer), uint8(9), uint8(0))
+	f.Add(append(wire.AppendMBAP(nil, 0xFFFF, 1, answer), wire.AppendMBAP(nil, 1, 1, answer)...), uint8(255), uint8(0))
+	f.Add(make([]byte, 3000), uint8(255), uint8(1))
+	f.Add(wire.AppendASCII([]byte("\x00:01"), 1, answer), uint8(9), uint8(2))
+	f.Add(append(wire.AppendASCII(nil, 1, answer), wire.AppendASCII(nil, 2, answer)...), uint8(255), uint8(2))
+	f.Fuzz(func(t *testing.T, b []byte, piece, kind uint8) {
 		l := &hostile{bytes: b, piece: int(piece)}
 		w := &nobody{}
 		var x engine = newMBAP(l, engineOptions{}, w)
-		if serial {
-			r := newRTU(l, rtuFraming{}, time.Nanosecond, engineOptions{echo: echoAuto}, w)
+		if kind%3 > 0 {
+			r := newRTU(l, []framing{rtuFraming{}, asciiFraming{}}[kind%3-1], time.Nanosecond, engineOptions{echo: echoAuto}, w)
 			r.silence = 0
 			x = r
 		}
@@ -72,7 +74,7 @@ func FuzzEngines(f *testing.F) {
 				t.Fatal("nothing is read any more")
 			}
 		}
-		if w.bytes > len(b)+wire.MaxRTU {
+		if w.bytes > len(b)+wire.MaxASCII {
 			t.Fatalf("%d stray bytes of %d", w.bytes, len(b))
 		}
 	})

@@ -71,28 +71,56 @@ func TestWhatIsNotModbusEndsTheConnectionOnly(t *testing.T) {
 }
 
 func TestADeadConnectionIsOpenedAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in := simulate.NewInstruments()
-		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
-		connections := 0
-		serve := func(ctx context.Context, far io.ReadWriter) error {
-			connections++
-			if connections == 1 { // the instrument lost power, and its connection with it
-				_, err := io.Copy(io.Discard, far)
-				return err
+	for _, protocol := range []string{modbus.TCP, modbus.RTUOverTCP, modbus.ASCIIOverTCP} {
+		synctest.Test(t, func(t *testing.T) {
+			in := simulate.NewInstruments()
+			in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
+			connections := 0
+			serve := func(ctx context.Context, far io.ReadWriter) error {
+				connections++
+				if connections == 1 { // the instrument lost power, and its connection with it
+					_, err := io.Copy(io.Discard, far)
+					return err
+				}
+				return serveAs(ctx, in, protocol, far)
 			}
-			return in.ServeTCP(ctx, far)
-		}
-		l := start(t, overTCP(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), 0, serve)
-		time.Sleep(20 * time.Second)
-		l.stop()
-		if connections != 2 {
-			t.Errorf("%d connections, want 2", connections)
-		}
-		if got := counts(l.sheet.of("a/v")); got["good"] < 15 || got["bad timeout"] == 0 || got["bad line"] > 0 {
-			t.Errorf("%v, want timeouts, then good ones", got)
-		}
-	})
+			o := overTCP(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)})
+			o.Protocol = protocol
+			l := start(t, o, 0, serve)
+			time.Sleep(20 * time.Second)
+			l.stop()
+			if connections != 2 {
+				t.Errorf("%s: %d connections, want 2", protocol, connections)
+			}
+			if got := counts(l.sheet.of("a/v")); got["good"] < 10 || got["bad timeout"] == 0 || got["bad line"] > 0 {
+				t.Errorf("%s: %v, want timeouts, then good ones", protocol, got)
+			}
+		})
+	}
+}
+
+// TestAConnectionThatTheFarSideClosed has a serial server hang up between two requests,
+// as many do with an idle line: the next one is not lost.
+func TestAConnectionThatTheFarSideClosed(t *testing.T) {
+	for _, protocol := range []string{modbus.TCP, modbus.RTUOverTCP, modbus.ASCIIOverTCP} {
+		synctest.Test(t, func(t *testing.T) {
+			in := simulate.NewInstruments()
+			in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
+			serve := func(ctx context.Context, far io.ReadWriter) error {
+				timer := time.AfterFunc(1500*time.Millisecond, func() { _ = far.(*wireEnd).Close() })
+				defer timer.Stop()
+				return serveAs(ctx, in, protocol, far)
+			}
+			o := overTCP(0, map[string]modbus.DeviceOptions{"a": oneTag(1, 2*time.Second)})
+			o.Protocol = protocol
+			l := start(t, o, 0, serve)
+			time.Sleep(60 * time.Second)
+			l.stop()
+			if got := counts(l.sheet.of("a/v")); got["good"] < 29 || len(got) != 1 {
+				t.Errorf("%s: %v, want good ones only", protocol, got)
+			}
+		})
+	}
 }
 
 func TestAGatewayAnswersForADeadInstrument(t *testing.T) {

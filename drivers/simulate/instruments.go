@@ -282,10 +282,14 @@ func (in *Instruments) answer(unit byte, pdu []byte) (reply []byte, e Event, ok 
 	e.Call = Call{Seq: in.seq, At: time.Since(in.started)}
 	e.Unit = unit
 	if wire.IsIdentityRequest(pdu) && len(u.identity) > 0 {
+		e.Request.Function = wire.Identify
 		return wire.AppendIdentityReply(nil, pdu, u.identity), e, true
 	}
 	r, err := wire.ParseRequest(pdu)
 	e.Request = r
+	if err == nil && r.Function == wire.ReadWrite {
+		_, err = u.data(r, e.Call) // what it would refuse to read, it does not write for either
+	}
 	if err == nil {
 		err = u.write(r)
 	}
