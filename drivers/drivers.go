@@ -90,7 +90,10 @@ var families = map[string]family{
 		device:   func() DeviceOptions { return new(text.DeviceOptions) },
 		validate: func(l Line) gateway.Faults { return textOptions(l).Validate() },
 		create:   func(l Line) (Driver, error) { return text.New(textOptions(l)) },
-		plan:     func(l Line) (gateway.LinePlan, error) { return text.Plan(textOptions(l), l.CharTime) },
+		plan: func(l Line) gateway.LinePlan {
+			p, _ := text.Plan(textOptions(l), l.CharTime) // the options were found valid
+			return p
+		},
 		decode: func(o DeviceOptions, poll string, request, reply []byte) ([]gateway.Reading, error) {
 			return text.Decode(*o.(*text.DeviceOptions), poll, request, reply)
 		},
