@@ -49,6 +49,16 @@ type Exchange struct {
 	Tags    map[string]string `toml:"tags"`
 }
 
+// Good reports whether every tag of the exchange has a good value in it.
+func (x Exchange) Good() bool {
+	for _, outcome := range x.Tags {
+		if strings.HasPrefix(outcome, gateway.Bad.String()+" ") || strings.Contains(outcome, " "+gateway.Uncertain.String()+" ") {
+			return false
+		}
+	}
+	return true
+}
+
 // HexExchange is an exchange in hexadecimal digits; spaces are free.
 type HexExchange struct {
 	Request string `toml:"request"`

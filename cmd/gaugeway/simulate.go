@@ -122,7 +122,9 @@ func (s stageOptions) ofProfile(name string) (*config.Config, error) {
 	fmt.Fprintf(&b, "[device.%s]\nline = \"line\"\nprofile = %q\n", p.Name, p.Name)
 	least := drivers.Least(p.Head.Protocol)
 	for _, key := range slices.Sorted(maps.Keys(least)) {
-		fmt.Fprintf(&b, "%s = %#v\n", key, least[key])
+		if p.Device[key] == nil {
+			fmt.Fprintf(&b, "%s = %#v\n", key, least[key])
+		}
 	}
 	return parsed(p.File, b.String())
 }
@@ -268,6 +270,9 @@ func (t *stage) playExchanges(sim *simulate.Simulator, p drivers.Profile) error 
 		return errors.New("a text instrument is played from the exchanges of its profile, and this device has none")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Exchanges)) {
+		if !p.Exchanges[name].Good() {
+			continue // how it is when something is wrong
+		}
 		request, reply, err := p.Bytes(name)
 		if err != nil {
 			return err
