@@ -92,7 +92,7 @@ func (d *Driver) wait(ctx context.Context, x *engine, dev *device, s *step, limi
 			return err
 		}
 		for {
-			f, ok := x.next(s.framing, n == 0, now)
+			f, ok := x.next(s.framing, x.ended(s.framing, n, now), now)
 			if !ok {
 				break
 			}

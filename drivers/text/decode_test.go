@@ -255,3 +255,24 @@ func TestDecodeBinary(t *testing.T) {
 		}
 	}
 }
+
+// TestFlippedBits: a protected reply with one wrong bit is the same value or none.
+func TestFlippedBits(t *testing.T) {
+	crc := crc16([]byte{1, 73, 0x3F, 0x80, 0, 0, 0}, 0xFFFF)
+	for _, c := range []struct{ device, reply, want string }{
+		{dcon, ">+025.40+026.10-000.5034\r", "t0=25.4 t2=-0.5"},
+		{nmea, "$IIXDR,P,1.0132,B,BARO,C,24.5,C,AIR*1A\r\n", "p=1.0132 t=24.5"},
+		{kellerBus, string([]byte{1, 73, 0x3F, 0x80, 0, 0, 0, byte(crc >> 8), byte(crc)}), "p=1"},
+		{strings.Replace(sdi12, "send = '{address}D0!'", "send = '{address}D0!'\nchecksum = { kind = \"sdi12\" }", 1) + "enabled = false", "0+3.14OqZ\r\n", "p=3.14"},
+	} {
+		o := parse(t, c.device)
+		for bit := range 8 * len(c.reply) {
+			b := []byte(c.reply)
+			b[bit/8] ^= 1 << (bit % 8)
+			readings, err := Decode(o, "", nil, b)
+			if got := outcomes(readings); err == nil && got != c.want && !strings.Contains(got, "bad device") {
+				t.Errorf("%q reads %s, and %q was sent", b, got, c.reply)
+			}
+		}
+	}
+}

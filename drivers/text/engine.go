@@ -228,7 +228,7 @@ func (x *engine) await(ctx context.Context, in *instrument, s *step, c *catch, l
 			last = now
 		}
 		for {
-			f, ok := x.next(s.framing, n == 0, now)
+			f, ok := x.next(s.framing, x.ended(s.framing, n, now), now)
 			if !ok {
 				break
 			}
@@ -245,6 +245,11 @@ func (x *engine) await(ctx context.Context, in *instrument, s *step, c *catch, l
 			return now, x.missing(s, why, now)
 		}
 	}
+}
+
+// ended reports whether silence has ended a frame, where it does.
+func (x *engine) ended(f *framing, n int, now time.Time) bool {
+	return f.idle > 0 && n == 0 && !now.Before(x.lastByte.Add(f.idle))
 }
 
 // passed notes a frame that is not the reply, and returns why there is none.

@@ -94,9 +94,8 @@ func (d *Driver) listen(ctx context.Context, x *engine, dev *device, until time.
 		if err != nil {
 			return err
 		}
-		idle := framing.idle > 0 && n == 0 && !now.Before(x.lastByte.Add(framing.idle))
 		for {
-			f, ok := x.next(framing, idle, now)
+			f, ok := x.next(framing, x.ended(framing, n, now), now)
 			if !ok {
 				break
 			}

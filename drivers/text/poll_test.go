@@ -175,3 +175,18 @@ func TestLateReply(t *testing.T) {
 		}
 	})
 }
+
+// TestOverlong: the end of a line that is too long is no line of its own.
+func TestOverlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, options(t, map[string]string{"a": ppt}), char, serve('\r', func(_ string, say func(string)) {
+			say(string(bytes.Repeat([]byte("9"), 300)))
+			time.Sleep(time.Millisecond)
+			say("?01CP=14.45\r")
+		}))
+		time.Sleep(3500 * time.Millisecond)
+		if got := last(l.sheet.of("a/p")); got != "bad timeout" {
+			t.Error(got)
+		}
+	})
+}

@@ -316,6 +316,44 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+const silenceEnds = `
+address = "1"
+interval = "5s"
+frame = { idle = "300ms" }
+[poll.p]
+send = 'R\r'
+match = '[0-9]+'
+[tag.p]
+at = 0
+type = "uint8"
+`
+
+// TestIdle: silence ends a reply, the end of patience does not.
+func TestIdle(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		pieces     int
+	}{{"two pieces", "49", 2}, {"for ever", "bad timeout", 1000}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := start(t, options(t, map[string]string{"a": silenceEnds}), char, serve('\r', func(_ string, say func(string)) {
+					for range c.pieces {
+						time.Sleep(250 * time.Millisecond)
+						say("1")
+					}
+				}))
+				time.Sleep(5100 * time.Millisecond)
+				if got := last(l.sheet.of("a/p")); got != c.want {
+					t.Error(got)
+				}
+				if c.pieces > 2 {
+					l.cancel()
+				}
+			})
+		})
+	}
+}
+
 // TestReadHeard: a listener that has only begun waits for the first frame, and
 // publishes nothing if it is only there to be asked.
 func TestReadHeard(t *testing.T) {

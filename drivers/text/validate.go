@@ -52,7 +52,7 @@ func (o DeviceOptions) Validate() gateway.Faults {
 	}
 	checkDuration(&f, "response_timeout", o.ResponseTimeout, maxResponseTimeout)
 	checkDuration(&f, "gap", o.Gap, maxPause)
-	checkDuration(&f, "character_delay", o.CharacterDelay, time.Second)
+	checkDuration(&f, "character_delay", o.CharacterDelay, 100*time.Millisecond)
 	checkDuration(&f, "stale_after", o.StaleAfter, gateway.MaxInterval)
 	if o.Retries != nil && (*o.Retries < 0 || *o.Retries > maxRetries) {
 		f.Add("retries", "%d is not possible; use 0 to %d", *o.Retries, maxRetries)
