@@ -48,11 +48,11 @@ type Driver struct {
 	asked   bool      // the last transaction was of an errand
 	lent    bool
 
-	traces traces
+	traces gateway.Traces
 
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
-	busy   usage
+	busy   gateway.Usage
 }
 
 // startingReason is why nothing is known yet.
