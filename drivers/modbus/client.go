@@ -3,9 +3,9 @@ package modbus
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -30,7 +30,7 @@ type Client struct {
 
 // NewClient returns a client on an open line, which it closes with Close.
 func NewClient(l gateway.Line, protocol string, timeout time.Duration) *Client {
-	d := &Driver{protocol: protocol, timeout: timeout, options: Options{Protocol: protocol}.engine(), log: slog.New(slog.DiscardHandler)}
+	d := &Driver{protocol: protocol, timeout: timeout, options: Options{Protocol: protocol}.engine(), keep: new(keeper.Keeper)}
 	return &Client{line: l, x: d.engine(l), timeout: timeout}
 }
 

@@ -3,13 +3,12 @@ package modbus
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
@@ -17,13 +16,11 @@ var _ gateway.Driver = (*Driver)(nil)
 
 // Driver polls the devices of one line. Run it once.
 type Driver struct {
-	line     string
+	keep     *keeper.Keeper
 	protocol string
 	timeout  time.Duration
 	retries  int
 	options  engineOptions
-	now      func() gateway.Stamp
-	log      *slog.Logger
 
 	tags    []*gateway.Tag
 	devices []*device
@@ -42,34 +39,11 @@ type Driver struct {
 	crowdedUntil time.Time     // until then the line is too slow for all that is asked
 	served       time.Duration // when, in line time, the unit was due that was served last
 
-	known     bool   // nobody else has asked anything on the line of late
-	proved    bool   // the open line has answered
-	downKnown bool   // a try to open has failed since it was last open
-	lastErr   string // why the line is down, as it was logged
-	backoff   time.Duration
-
-	writes    bool
-	writing   chan struct{} // held while a person writes
-	inquiries chan *inquiry // from errands
-	loans     chan *loan
-	waiting   []*inquiry // for their turn
-	tap       *tap       // on the open line
-	asked     bool       // the last transaction was of an inquiry
-	lent      bool
-
-	traces gateway.Traces
-
-	mu     sync.Mutex // guards what follows, which Status reads
-	status gateway.LineStatus
-	busy   gateway.Usage
-	port   uart // nil while there is none that counts
+	writes  bool
+	writing chan struct{} // held while a person writes
+	x       engine        // on the open line
+	tap     *tap          // and what it reads through
 }
-
-// uart is a line whose hardware counts errors.
-type uart interface{ UART() gateway.UARTErrors }
-
-// startingReason is why nothing is known yet.
-const startingReason = "starting"
 
 // device is one configured instrument.
 type device struct {
@@ -96,20 +70,13 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("line %s: Options.Now is missing", o.Line)
 	}
 	d := &Driver{
-		line: o.Line, protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(), now: o.Now,
-		log:     slog.New(slog.DiscardHandler),
+		keep: keeper.New(o.Line, o.Now, o.Log), protocol: o.Protocol, timeout: o.responseTimeout(), retries: o.retries(),
 		options: o.engine(),
 
 		connectDelay: o.ConnectDelay,
 		writes:       o.Writes,
 		writing:      make(chan struct{}, 1),
-		inquiries:    make(chan *inquiry),
-		loans:        make(chan *loan),
 	}
-	if o.Log != nil {
-		d.log = o.Log.With("line", o.Line)
-	}
-	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name])
 	}
@@ -127,7 +94,7 @@ func (d *Driver) add(name string, o DeviceOptions) {
 	}
 	dev := &device{name: name, unit: d.units[id], index: len(d.devices), options: o, tags: make(map[string]*tag)}
 	d.devices = append(d.devices, dev)
-	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: strconv.Itoa(int(id)), Since: d.status.Since, Cause: gateway.Starting, Reason: startingReason})
+	d.keep.Add(name, strconv.Itoa(int(id)))
 
 	var names []string
 	var tags []*tag
@@ -153,4 +120,4 @@ func (d *Driver) add(name string, o DeviceOptions) {
 func (d *Driver) Tags() []*gateway.Tag { return slices.Clone(d.tags) }
 
 // String names the line and its protocol.
-func (d *Driver) String() string { return fmt.Sprintf("%s on line %s", d.protocol, d.line) }
+func (d *Driver) String() string { return fmt.Sprintf("%s on line %s", d.protocol, d.keep.Line) }

@@ -20,10 +20,8 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		select {
-		case l := <-d.loans:
-			return l
-		default:
+		if err := d.keep.Wanted(); err != nil {
+			return err
 		}
 		now := time.Now()
 		d.begin(now, false)
@@ -41,15 +39,8 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 // next does one transaction, if there is one to do: people and sweeps take turns.
 func (d *Driver) next(ctx context.Context, x engine, now time.Time) (done bool, err error) {
 	s := d.choose(now)
-	if s == nil || !d.asked {
-		if q := d.inquiryAt(now); q != nil {
-			d.asked = true
-			return true, d.inquire(ctx, x, q)
-		}
-	}
-	d.asked = false
-	if s == nil {
-		return false, nil
+	if done, err := d.keep.Serve(ctx, now, s == nil); done || s == nil {
+		return done, err
 	}
 	return true, d.transact(ctx, x, s)
 }
@@ -64,18 +55,7 @@ func (d *Driver) idle(ctx context.Context, x engine, timer *time.Timer, now time
 		}
 		return x.listen(ctx, until)
 	}
-	timer.Reset(until.Sub(now))
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case q := <-d.arrivals():
-		d.waiting = append(d.waiting, q)
-		return nil
-	case l := <-d.loans:
-		return l
-	case <-timer.C:
-		return nil
-	}
+	return d.keep.Idle(ctx, timer, until)
 }
 
 func (d *Driver) owed(now time.Time) bool {
@@ -109,7 +89,7 @@ func (d *Driver) transact(ctx context.Context, x engine, s *sweep) error {
 		d.missed(x, s, i, r, err, sent, at)
 		return x.worn()
 	}
-	now := d.now()
+	now := d.keep.Now()
 	d.answered(s.unit, sent, at, now)
 	switch {
 	case probe: // whatever it says, it is alive and in step
@@ -139,10 +119,10 @@ func (d *Driver) patience(u *unit) time.Duration {
 func (d *Driver) postpone(x engine, s *sweep, b *block, why error, at time.Time) {
 	u := s.unit
 	u.rest(at, why)
-	d.refused(s.device, fmt.Sprintf("%v at %s %d", why, b.request.Function, b.request.Address))
+	d.keep.Refused(s.device.index, fmt.Sprintf("%v at %s %d", why, b.request.Function, b.request.Address))
 	for _, other := range d.sweeps {
 		if other.unit == u && other.active && !u.restUntil.Add(x.wireTime(b.request)).Before(other.due) {
-			other.finish(d.publish, reasonOf(why), d.now())
+			other.finish(d.publish, reasonOf(why), d.keep.Now())
 		}
 	}
 }
@@ -154,7 +134,7 @@ func (d *Driver) took(s *sweep, i int, data []byte, err error) {
 		s.take(b, data)
 		return
 	}
-	d.refused(s.device, fmt.Sprintf("%v at %s %d", err, b.request.Function, b.request.Address))
+	d.keep.Refused(s.device.index, fmt.Sprintf("%v at %s %d", err, b.request.Function, b.request.Address))
 	exception, is := err.(wire.Exception) //nolint:errorlint // the engine returns it bare
 	switch {
 	case is && divisible(exception) && b.parts():
@@ -187,17 +167,8 @@ func (d *Driver) answered(u *unit, sent, at time.Time, now gateway.Stamp) {
 		d.forget(u)
 	}
 	u.answered(sent, at)
-	d.prove()
+	d.keep.Prove()
 	d.online(u, now)
-}
-
-// prove notes that the open line has answered.
-func (d *Driver) prove() {
-	if !d.proved && d.lastErr != "" {
-		d.log.Info("line back")
-		d.lastErr = ""
-	}
-	d.proved, d.backoff = true, 0
 }
 
 // forget drops what was learned of a unit, which may be another instrument by now.
@@ -224,12 +195,12 @@ func (d *Driver) missed(x engine, s *sweep, i int, r wire.Request, why error, se
 	s.tried = true
 	reason := reasonOf(why)
 	if u.dead() || viaGateway(why) {
-		d.offline(u, why, d.now())
+		d.offline(u, why, d.keep.Now())
 	}
 	if u.dead() {
 		for _, other := range d.sweeps {
 			if other.unit == u && other.active {
-				other.finish(d.publish, reason, d.now())
+				other.finish(d.publish, reason, d.keep.Now())
 			}
 		}
 		return
@@ -241,7 +212,7 @@ func (d *Driver) missed(x engine, s *sweep, i int, r wire.Request, why error, se
 		s.lose(b, reason)
 	}
 	if s.complete() || !u.blockedUntil.Add(x.wireTime(r)).Before(s.due) {
-		s.finish(d.publish, reason, d.now())
+		s.finish(d.publish, reason, d.keep.Now())
 	}
 }
 
@@ -249,7 +220,7 @@ func (d *Driver) missed(x engine, s *sweep, i int, r wire.Request, why error, se
 func (d *Driver) silent(x engine, u *unit, r wire.Request, why error, sent, now time.Time) {
 	u.missed(why, sent, now, d.dead())
 	if viaGateway(why) {
-		d.prove()
+		d.keep.Prove()
 	} else {
 		d.owe(x, u, r, sent, now)
 	}
@@ -298,23 +269,23 @@ func (d *Driver) dead() (n int) {
 
 // count keeps the figures of the line.
 func (d *Driver) count(sent, at time.Time, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.busy.Add(sent, at)
-	d.status.Requests++
-	switch {
-	case err == nil:
-		d.status.Replies++
-	case err == errTimeout: //nolint:errorlint // the engine returns it bare
-		d.status.Timeouts++
-	case err == errCRC: //nolint:errorlint // the engine returns it bare
-		d.status.CRCErrors++
-	default:
-		if _, is := err.(wire.Exception); is { //nolint:errorlint // the engine returns it bare
-			d.status.Replies++
-			d.status.Exceptions++
+	d.keep.Used(sent, at)
+	d.keep.Count(func(s *gateway.LineStatus) {
+		s.Requests++
+		switch {
+		case err == nil:
+			s.Replies++
+		case err == errTimeout: //nolint:errorlint // the engine returns it bare
+			s.Timeouts++
+		case err == errCRC: //nolint:errorlint // the engine returns it bare
+			s.CRCErrors++
+		default:
+			if _, is := err.(wire.Exception); is { //nolint:errorlint // the engine returns it bare
+				s.Replies++
+				s.Exceptions++
+			}
 		}
-	}
+	})
 }
 
 func isLineError(err error) bool {

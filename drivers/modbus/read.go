@@ -97,7 +97,7 @@ func (d *Driver) deviceOf(name string) (*device, error) {
 		}
 		names = append(names, dev.name)
 	}
-	return nil, fmt.Errorf("%w: %s", ErrUnknown, gateway.Unknown(name, "a device of line "+d.line, names))
+	return nil, fmt.Errorf("%w: %s", ErrUnknown, gateway.Unknown(name, "a device of line "+d.keep.Line, names))
 }
 
 func (dev *device) tagOf(name string) (*tag, error) {

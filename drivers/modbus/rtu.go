@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -227,7 +228,7 @@ func (x *rtu) replySize(r wire.Request) int { return x.framing.size(r.ReplySize(
 // quarantine takes care of. A port is a port.
 func (x *rtu) worn() error {
 	if x.options.network && x.misses >= wornAfter {
-		return errWorn
+		return keeper.ErrWorn
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -22,7 +23,6 @@ const (
 
 var (
 	errFraming = errors.New("what comes is not Modbus TCP")
-	errWorn    = errors.New("too many requests in a row without an answer")
 )
 
 // mbap is the engine of a TCP connection. Every frame has a transaction id, so
@@ -136,7 +136,7 @@ func (x *mbap) wireTime(wire.Request) time.Duration { return 0 }
 
 func (x *mbap) worn() error {
 	if x.misses >= wornAfter {
-		return errWorn
+		return keeper.ErrWorn
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // Trace has f called with every frame until stop is called: what was sent, and
 // what came, whole frames where it is frames. f must not block, and must not
 // keep the frame's Bytes. It is safe for concurrent use.
-func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) { return d.traces.Watch(f) }
+func (d *Driver) Trace(f func(gateway.Frame)) (stop func()) { return d.keep.Traces.Watch(f) }
 
 // viewer puts the bytes of a line together again as frames. It belongs to one
 // open line and its goroutine.

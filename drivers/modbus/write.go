@@ -63,7 +63,7 @@ func (d *Driver) write(ctx context.Context, device, name string, v gateway.Value
 	case d.writing <- struct{}{}:
 		defer func() { <-d.writing }()
 	case <-ctx.Done():
-		return gateway.Answer{}, fmt.Errorf("%w: %w", ErrNotSent, d.late(ctx))
+		return gateway.Answer{}, fmt.Errorf("%w: %w", ErrNotSent, d.keep.Late(ctx))
 	}
 	return d.writeBits(ctx, dev, t, bits)
 }

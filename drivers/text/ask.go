@@ -125,7 +125,7 @@ func (d *Driver) transact(ctx context.Context, x *engine, dev *device, p *poll, 
 	u.triedAt = r.sent
 	hopeless := u.hopeless()
 	r.last, r.at, r.err = d.ask(ctx, x, dev, p, limit)
-	r.stamp = d.now()
+	r.stamp = d.keep.Now()
 	d.count(r.sent, r.at, r.err)
 	switch {
 	case ctx.Err() != nil:
@@ -137,7 +137,7 @@ func (d *Driver) transact(ctx context.Context, x *engine, dev *device, p *poll, 
 	case errors.Is(r.err, errRefused), errors.Is(r.err, errSlow):
 		r.forbidden = true
 		d.answered(u, r)
-		d.refused(dev, r.err.Error())
+		d.keep.Refused(dev.index, r.err.Error())
 	default:
 		d.missed(dev, r, hopeless)
 	}
@@ -146,17 +146,8 @@ func (d *Driver) transact(ctx context.Context, x *engine, dev *device, p *poll, 
 
 func (d *Driver) answered(u *unit, r result) {
 	u.answered(r.sent, r.at)
-	d.prove()
+	d.keep.Prove()
 	d.online(u, r.stamp)
-}
-
-// prove notes that the open line has answered.
-func (d *Driver) prove() {
-	if !d.proved && d.lastErr != "" {
-		d.log.Info("line back")
-		d.lastErr = ""
-	}
-	d.proved, d.backoff = true, 0
 }
 
 // missed notes that there was no good answer. It may still come: the instrument

@@ -3,12 +3,11 @@ package text
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper"
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
@@ -16,13 +15,11 @@ var _ gateway.Driver = (*Driver)(nil)
 
 // Driver reads the devices of one line. Run it once.
 type Driver struct {
-	line    string
+	keep    *keeper.Keeper
 	timeout time.Duration
 	retries int
 	writes  bool
 	mute    bool // nothing is published
-	now     func() gateway.Stamp
-	log     *slog.Logger
 
 	tags    []*gateway.Tag
 	devices []*device
@@ -30,33 +27,14 @@ type Driver struct {
 	sweeps  []*sweep
 	publish gateway.Sink
 
+	x            *engine   // on the open line
 	catch        catch     // of the poll that is asked
 	scratch      []byte    // its frame
 	blockedUntil time.Time // quarantine of the whole line: a reply that does not say whose it is may still come
 	budgetAt     time.Time // from then on silent units have not had their share of the line
 	wasSilent    bool      // the last try was of one that does not answer
-
-	proved    bool   // the open line has answered
-	downKnown bool   // a try to open has failed since it was last open
-	noBreak   bool   // it was told that the line cannot send a break
-	lastErr   string // why the line is down, as it was logged
-	backoff   time.Duration
-
-	errands chan *errand
-	loans   chan *loan
-	waiting []*errand // for their turn
-	asked   bool      // the last transaction was of an errand
-	lent    bool
-
-	traces gateway.Traces
-
-	mu     sync.Mutex // guards what follows, which Status reads
-	status gateway.LineStatus
-	busy   gateway.Usage
+	noBreak      bool      // it was told that the line cannot send a break
 }
-
-// startingReason is why nothing is known yet.
-const startingReason = "starting"
 
 // device is one configured instrument.
 type device struct {
@@ -80,14 +58,8 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("line %s: Options.Now is missing", o.Line)
 	}
 	d := &Driver{
-		line: o.Line, timeout: o.responseTimeout(), retries: o.retries(), writes: o.Writes, mute: o.Asked, now: o.Now,
-		log:     slog.New(slog.DiscardHandler),
-		errands: make(chan *errand), loans: make(chan *loan),
+		keep: keeper.New(o.Line, o.Now, o.Log), timeout: o.responseTimeout(), retries: o.retries(), writes: o.Writes, mute: o.Asked,
 	}
-	if o.Log != nil {
-		d.log = o.Log.With("line", o.Line)
-	}
-	d.status = gateway.LineStatus{Line: o.Line, Since: o.Now(), Reason: startingReason}
 	for _, name := range slices.Sorted(maps.Keys(o.Devices)) {
 		d.add(name, o.Devices[name], o.Asked)
 	}
@@ -98,7 +70,7 @@ func (d *Driver) add(name string, o DeviceOptions, asked bool) {
 	in, _ := compile(name, o)
 	dev := &device{name: name, in: in, unit: d.unitOf(o.Address), index: len(d.devices)}
 	d.devices = append(d.devices, dev)
-	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: o.Address, Since: d.status.Since, Cause: gateway.Starting, Reason: startingReason})
+	d.keep.Add(name, o.Address)
 	for _, tagName := range slices.Sorted(maps.Keys(o.Tags)) {
 		if t := in.tagNamed(tagName); t != nil {
 			d.tags = append(d.tags, t.tag)
@@ -154,4 +126,4 @@ func (d *Driver) listener() *device {
 func (d *Driver) Tags() []*gateway.Tag { return slices.Clone(d.tags) }
 
 // String names the line and its protocol.
-func (d *Driver) String() string { return "text on line " + d.line }
+func (d *Driver) String() string { return "text on line " + d.keep.Line }

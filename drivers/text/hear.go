@@ -34,16 +34,12 @@ func (d *Driver) hear(ctx context.Context, x *engine, dev *device) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		select {
-		case l := <-d.loans:
-			return l
-		default:
+		if err := d.keep.Wanted(); err != nil {
+			return err
 		}
 		now = time.Now()
-		if e := d.errandAt(now); e != nil {
-			if err := d.run(ctx, x, e); err != nil {
-				return err
-			}
+		if _, err := d.keep.Serve(ctx, now, true); err != nil {
+			return err
 		}
 		if !dev.ready && !now.Before(startAt) {
 			if err := d.startStream(ctx, x, dev); err != nil {
@@ -77,7 +73,7 @@ func (d *Driver) startStream(ctx context.Context, x *engine, dev *device) error 
 	case isLineError(err):
 		return err
 	case err != nil:
-		d.offline(dev.unit, fmt.Errorf("%s: %w", s.name, err), d.now())
+		d.offline(dev.unit, fmt.Errorf("%s: %w", s.name, err), d.keep.Now())
 	}
 	return nil
 }
@@ -109,7 +105,7 @@ func (d *Driver) listen(ctx context.Context, x *engine, dev *device, until time.
 
 // hears takes one frame.
 func (d *Driver) hears(dev *device, f frame, now time.Time) {
-	stamp, taken := d.now(), false
+	stamp, taken := d.keep.Now(), false
 	d.catch.reset()
 	for _, s := range d.sweeps {
 		if f.damaged {
@@ -127,7 +123,7 @@ func (d *Driver) hears(dev *device, f frame, now time.Time) {
 	switch {
 	case taken:
 		dev.unit.proven, dev.unit.fails, dev.unit.why = true, 0, nil
-		d.prove()
+		d.keep.Prove()
 		d.online(dev.unit, stamp)
 		d.countHeard(nil)
 	case f.damaged:
@@ -138,13 +134,13 @@ func (d *Driver) hears(dev *device, f frame, now time.Time) {
 }
 
 func (d *Driver) countHeard(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err == nil {
-		d.status.Replies++
-	} else {
-		d.status.CRCErrors++
-	}
+	d.keep.Count(func(s *gateway.LineStatus) {
+		if err == nil {
+			s.Replies++
+		} else {
+			s.CRCErrors++
+		}
+	})
 }
 
 // publishHeard publishes what is due.
@@ -157,7 +153,7 @@ func (d *Driver) publishHeard(now time.Time) {
 		switch {
 		case s.heard:
 			s.heard = false
-			s.finish(d.publish, gateway.NoReason, d.now())
+			s.finish(d.publish, gateway.NoReason, d.keep.Now())
 		case now.Sub(s.heardAt) >= s.stale():
 			d.silent(s)
 		}
@@ -179,12 +175,12 @@ func (d *Driver) silent(s *sweep) {
 	if s.damaged {
 		why = errDamaged
 	}
-	s.finish(d.publish, reasonOf(why), d.now())
+	s.finish(d.publish, reasonOf(why), d.keep.Now())
 	if slices.ContainsFunc(d.sweeps, func(o *sweep) bool { return time.Since(o.heardAt) < o.stale() }) {
 		return
 	}
 	dev.unit.fails++
 	dev.unit.why = why
 	dev.ready = len(dev.in.init) == 0 && dev.in.stop == nil
-	d.offline(dev.unit, why, d.now())
+	d.offline(dev.unit, why, d.keep.Now())
 }

@@ -23,10 +23,8 @@ func (d *Driver) work(ctx context.Context, x *engine) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		select {
-		case l := <-d.loans:
-			return l
-		default:
+		if err := d.keep.Wanted(); err != nil {
+			return err
 		}
 		now := time.Now()
 		d.begin(now, false)
@@ -44,15 +42,8 @@ func (d *Driver) work(ctx context.Context, x *engine) error {
 // next does one transaction, if there is one to do: people and sweeps take turns.
 func (d *Driver) next(ctx context.Context, x *engine, now time.Time) (done bool, err error) {
 	s := d.choose(now)
-	if s == nil || !d.asked {
-		if e := d.errandAt(now); e != nil {
-			d.asked = true
-			return true, d.run(ctx, x, e)
-		}
-	}
-	d.asked = false
-	if s == nil {
-		return false, nil
+	if done, err := d.keep.Serve(ctx, now, s == nil); done || s == nil {
+		return done, err
 	}
 	d.wasSilent = s.device.unit.hopeless() || !s.device.unit.proven
 	return true, d.sweep(ctx, x, s)
@@ -72,18 +63,7 @@ func (d *Driver) idle(ctx context.Context, x *engine, timer *time.Timer, now tim
 		}
 		return err
 	}
-	timer.Reset(until.Sub(now))
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case e := <-d.arrivals():
-		d.waiting = append(d.waiting, e)
-		return nil
-	case l := <-d.loans:
-		return l
-	case <-timer.C:
-		return nil
-	}
+	return d.keep.Idle(ctx, timer, until)
 }
 
 func (d *Driver) owed(now time.Time) bool {

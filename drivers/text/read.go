@@ -49,7 +49,7 @@ func (d *Driver) readPoll(ctx context.Context, dev *device, p *poll, name string
 	for range 1 + d.retriesOf(dev) {
 		again := false
 		var got []gateway.Answer // of this try: the owner of the line may be at it still when ctx has ended
-		err = d.request(ctx, dev, func(run context.Context, x *engine) (err error) {
+		_, err = d.request(ctx, dev, func(run context.Context, x *engine) (err error) {
 			got, again, err = d.answer(run, x, dev, p, name)
 			return err
 		})
@@ -94,7 +94,7 @@ func (d *Driver) readHeard(ctx context.Context, dev *device, p *poll, name strin
 	patience := time.Now().Add(d.staleOf(p) + stopCheck)
 	for {
 		var got []gateway.Answer
-		err := d.request(ctx, dev, func(context.Context, *engine) error { got = d.said(p, name); return nil })
+		_, err := d.request(ctx, dev, func(context.Context, *engine) error { got = d.said(p, name); return nil })
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (d *Driver) readHeard(ctx context.Context, dev *device, p *poll, name strin
 		select {
 		case <-time.After(stopCheck):
 		case <-ctx.Done():
-			return nil, d.late(ctx)
+			return nil, d.keep.Late(ctx)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (d *Driver) said(p *poll, name string) (answers []gateway.Answer) {
 				continue
 			}
 			if r.Stamp.Boot == nil {
-				r.Stamp = d.now()
+				r.Stamp = d.keep.Now()
 				r.Fail(gateway.Starting)
 			}
 			answers = append(answers, gateway.Answer{Reading: r})
@@ -147,7 +147,7 @@ func (d *Driver) deviceOf(name string) (*device, error) {
 		}
 		names = append(names, dev.name)
 	}
-	return nil, fmt.Errorf("%w: %s", ErrUnknown, gateway.Unknown(name, "a device of line "+d.line, names))
+	return nil, fmt.Errorf("%w: %s", ErrUnknown, gateway.Unknown(name, "a device of line "+d.keep.Line, names))
 }
 
 func (dev *device) tagOf(name string) (*tag, error) {

@@ -2,17 +2,10 @@ package text
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper"
 	"github.com/gaugeway/gaugeway/gateway"
-)
-
-const (
-	// A port that is missing is looked for this often.
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
 )
 
 // Run reads until ctx ends, and returns ctx's error. It owns the lines that open
@@ -25,132 +18,45 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 	for _, s := range d.sweeps {
 		s.due = start
 	}
-	for {
-		l, err := d.open(ctx, open)
-		if err != nil {
-			return err
-		}
-		d.proved, d.downKnown = false, false
-		x := newEngine(l, d)
-		err = d.work(ctx, x)
-		if ctx.Err() != nil {
-			d.hush(x)
-		}
-		if closeErr := l.Close(); closeErr != nil {
-			d.log.Debug("close", "reason", closeErr.Error())
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if l, is := err.(*loan); is { //nolint:errorlint // poll returns it bare
-			if err := d.lend(ctx, l); err != nil {
-				return err
-			}
-			continue
-		}
-		d.log.Debug("line lost", "reason", err.Error())
-		if d.proved {
-			continue // most losses are of a connection that idled out: another is there at once
-		}
-		d.down(err)
-		if err := d.rest(ctx); err != nil {
-			return err
-		}
+	return d.keep.Run(ctx, open, keeper.Work{Poll: d.poll, Absent: d.absent})
+}
+
+// Lend closes the line, has use do with the port what it likes, and opens the
+// line again when it returns. Meanwhile what is due yields readings that are bad
+// for maintenance, and other errands fail. The context that use gets ends with
+// ctx, and with Run, which waits for use. Lend returns what use returns, or ctx's
+// error if the line was not to be had. It is safe for concurrent use.
+func (d *Driver) Lend(ctx context.Context, use func(context.Context) error) error {
+	return d.keep.Lend(ctx, use)
+}
+
+// poll works on an open line.
+func (d *Driver) poll(ctx context.Context, l gateway.Line) error {
+	d.x = newEngine(l, d)
+	err := d.work(ctx, d.x)
+	if ctx.Err() != nil {
+		d.hush(d.x)
 	}
+	return err
 }
 
 // hush stops a stream that we have started, as the last thing on the line.
 func (d *Driver) hush(x *engine) {
 	if dev := d.listener(); dev != nil && dev.in.stop != nil {
 		if _, err := x.send(dev.in, dev.in.stop); err != nil {
-			d.log.Debug("stop", "reason", err.Error())
+			d.keep.Log.Debug("stop", "reason", err.Error())
 		}
 	}
 }
 
-type opened struct {
-	line gateway.Line
-	err  error
-}
-
-// open tries until the line is open or ctx ends, whose error it returns.
-// Meanwhile every interval yields readings without a value.
-func (d *Driver) open(ctx context.Context, open func(context.Context) (gateway.Line, error)) (gateway.Line, error) {
-	result := make(chan opened, 1)
-	for {
-		go func() {
-			l, err := open(ctx)
-			result <- opened{l, err}
-		}()
-		o, err := d.waitOpen(ctx, result)
-		if err != nil {
-			return nil, err
-		}
-		if o.err == nil {
-			d.up()
-			return o.line, nil
-		}
-		d.down(o.err)
-		if err := d.rest(ctx); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// waitOpen waits for one try to open. A driver that stops waits for it as well,
-// so that nothing stays open or goes on behind its back.
-func (d *Driver) waitOpen(ctx context.Context, result <-chan opened) (opened, error) {
-	for {
-		timer := time.NewTimer(time.Until(d.wakeDown()))
-		select {
-		case o := <-result:
-			timer.Stop()
-			return o, nil
-		case <-timer.C:
-			d.begin(time.Now(), true)
-		case <-ctx.Done():
-			timer.Stop()
-			if o := <-result; o.err == nil {
-				return opened{}, errors.Join(ctx.Err(), o.line.Close())
-			}
-			return opened{}, ctx.Err()
-		}
-	}
-}
-
-// rest waits before the next try to open.
-func (d *Driver) rest(ctx context.Context) error {
-	d.backoff = min(max(2*d.backoff, firstBackoff), lastBackoff)
-	end := time.Now().Add(d.backoff/2 + rand.N(d.backoff/2))
-	for {
-		now := time.Now()
-		if !now.Before(end) {
-			return nil
-		}
-		until := d.wakeDown()
-		if end.Before(until) {
-			until = end
-		}
-		timer := time.NewTimer(until.Sub(now))
-		select {
-		case <-timer.C:
-			d.begin(time.Now(), true)
-		case l := <-d.loans:
-			timer.Stop()
-			return d.lend(ctx, l)
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-	}
-}
-
-// wakeDown returns when begin has something to do while the line is not open.
-func (d *Driver) wakeDown() time.Time {
-	next := time.Now().Add(gateway.MaxInterval)
+// absent begins what is due while the line is not open, and returns when it has
+// more to do.
+func (d *Driver) absent(now time.Time) (next time.Time) {
+	d.begin(now, true)
+	next = now.Add(gateway.MaxInterval)
 	for _, s := range d.sweeps {
 		due := s.due
-		if !d.downKnown {
+		if d.keep.Down() == gateway.NoReason {
 			due = due.Add(s.interval)
 		}
 		if due.Before(next) {
@@ -158,50 +64,4 @@ func (d *Driver) wakeDown() time.Time {
 		}
 	}
 	return next
-}
-
-// up notes that the line is open.
-func (d *Driver) up() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.status.Open {
-		d.status.Open, d.status.Since, d.status.Reason = true, d.now(), ""
-	}
-}
-
-// down notes that the line cannot be opened: what waits for it fails.
-func (d *Driver) down(err error) {
-	if text := err.Error(); text != d.lastErr {
-		d.log.Warn("line down", "reason", text)
-		d.lastErr = text
-	}
-	d.downKnown = true
-	d.close(gateway.LineDown, err.Error())
-	d.begin(time.Now(), true)
-}
-
-// close notes that the line is not open: what waits for it fails.
-func (d *Driver) close(cause gateway.Reason, reason string) {
-	d.mu.Lock()
-	if d.status.Open {
-		d.status.Since = d.now()
-	}
-	d.status.Open, d.status.Reason = false, reason
-	for i := range d.status.Devices {
-		s := &d.status.Devices[i]
-		if s.Online {
-			s.Online, s.Since = false, d.now()
-		}
-		s.Cause, s.Reason = cause, "line down"
-		if cause == gateway.Maintenance {
-			s.Reason = reason
-		}
-	}
-	d.mu.Unlock()
-	for _, s := range d.sweeps {
-		if s.active {
-			s.finish(d.publish, cause, d.now())
-		}
-	}
-	d.refuseErrands()
 }

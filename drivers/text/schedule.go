@@ -10,12 +10,13 @@ import (
 // and a line that is down, yields readings without a value instead, so that no
 // interval passes in silence.
 func (d *Driver) begin(now time.Time, lineDown bool) {
-	if lineDown && d.downKnown {
-		d.refuseErrands()
-	}
+	down := d.keep.Down()
 	for _, s := range d.sweeps {
+		if s.active && down != gateway.NoReason {
+			s.finish(d.publish, down, d.keep.Now())
+		}
 		at := now
-		if lineDown && !d.downKnown {
+		if lineDown && down == gateway.NoReason {
 			at = now.Add(-s.interval) // the line may open yet: a sweep waits its whole interval for it
 		}
 		if s.due.After(at) {
@@ -30,13 +31,13 @@ func (d *Driver) begin(now time.Time, lineDown bool) {
 			if s.attempts == 0 {
 				d.skipped(s, 1)
 			}
-			s.finish(d.publish, d.excuse(u, lineDown), d.now())
+			s.finish(d.publish, d.excuse(u, lineDown), d.keep.Now())
 		}
 		d.skipped(s, s.advance(at))
 		s.start()
 		if lineDown {
 			d.skipped(s, 1)
-			s.finish(d.publish, d.excuse(s.device.unit, lineDown), d.now())
+			s.finish(d.publish, d.excuse(s.device.unit, lineDown), d.keep.Now())
 		}
 	}
 }
@@ -44,8 +45,8 @@ func (d *Driver) begin(now time.Time, lineDown bool) {
 // excuse says why there is no value of an instrument that was not asked.
 func (d *Driver) excuse(u *unit, lineDown bool) gateway.Reason {
 	switch {
-	case d.lent:
-		return gateway.Maintenance
+	case d.keep.Down() != gateway.NoReason:
+		return d.keep.Down()
 	case lineDown:
 		return gateway.LineDown
 	case u.why != nil:
@@ -56,12 +57,9 @@ func (d *Driver) excuse(u *unit, lineDown bool) gateway.Reason {
 }
 
 func (d *Driver) skipped(s *sweep, n uint64) {
-	if n == 0 {
-		return
+	if n > 0 {
+		d.keep.Missed(s.device.index, n)
 	}
-	d.mu.Lock()
-	d.status.Devices[s.device.index].Missed += n
-	d.mu.Unlock()
 }
 
 // restart reads at once what could not be read while the line was down, unless
@@ -115,9 +113,7 @@ func (d *Driver) wakeAt(now time.Time) time.Time {
 			next = t
 		}
 	}
-	for _, e := range d.waiting {
-		sooner(d.freeAt(e.device.unit))
-	}
+	d.keep.Each(sooner)
 	for _, s := range d.sweeps {
 		sooner(s.due)
 		if s.active {

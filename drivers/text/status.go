@@ -2,21 +2,13 @@ package text
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
 // Status returns a copy. It is safe for concurrent use.
-func (d *Driver) Status() gateway.LineStatus {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.status
-	s.Devices = slices.Clone(s.Devices)
-	s.Busy = d.busy.Share(time.Now())
-	return s
-}
+func (d *Driver) Status() gateway.LineStatus { return d.keep.Status() }
 
 // strayBytes counts bytes that are no part of a reply. at is when they came, if
 // that is known: then they may be the answer that is missing.
@@ -36,89 +28,59 @@ func (d *Driver) strayBytes(n int, at time.Time) {
 			d.blockedUntil = lost.blockedUntil
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.status.UnsolicitedBytes += uint64(n)
-	if lost != nil {
-		d.status.LateFrames++
-	}
+	d.keep.Count(func(s *gateway.LineStatus) {
+		s.UnsolicitedBytes += uint64(n)
+		if lost != nil {
+			s.LateFrames++
+		}
+	})
 }
 
 func (d *Driver) echoed() {
-	d.mu.Lock()
-	d.status.Echoes++
-	d.mu.Unlock()
+	d.keep.Count(func(s *gateway.LineStatus) { s.Echoes++ })
 }
 
 // unbroken tells once that the line cannot send a break.
 func (d *Driver) unbroken() {
 	if !d.noBreak {
-		d.log.Warn("the line cannot send a break; the adapter must do it by itself")
+		d.keep.Log.Warn("the line cannot send a break; the adapter must do it by itself")
 		d.noBreak = true
 	}
 }
 
 // count keeps the figures of the line.
 func (d *Driver) count(sent, at time.Time, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.busy.Add(sent, at)
-	d.status.Requests++
-	switch {
-	case err == nil:
-		d.status.Replies++
-	case errors.Is(err, errTimeout):
-		d.status.Timeouts++
-	case errors.Is(err, errDamaged):
-		d.status.CRCErrors++
-	case errors.Is(err, errRefused):
-		d.status.Replies++
-		d.status.Exceptions++
-	}
+	d.keep.Used(sent, at)
+	d.keep.Count(func(s *gateway.LineStatus) {
+		s.Requests++
+		switch {
+		case err == nil:
+			s.Replies++
+		case errors.Is(err, errTimeout):
+			s.Timeouts++
+		case errors.Is(err, errDamaged):
+			s.CRCErrors++
+		case errors.Is(err, errRefused):
+			s.Replies++
+			s.Exceptions++
+		}
+	})
 }
 
 // online notes for every device of a unit that it answers.
 func (d *Driver) online(u *unit, at gateway.Stamp) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	for _, dev := range d.devices {
-		s := &d.status.Devices[dev.index]
-		if dev.unit != u {
-			continue
+		if dev.unit == u {
+			d.keep.Online(dev.index, at)
 		}
-		s.LastReply = at
-		if s.Online {
-			continue
-		}
-		d.log.Info("device online", "device", s.Device, "before", s.Reason, "for", time.Duration(at.At-s.Since.At)*time.Millisecond)
-		s.Online, s.Since, s.Cause, s.Reason = true, at, gateway.NoReason, ""
 	}
 }
 
 // offline notes for every device of a unit that it does not answer.
 func (d *Driver) offline(u *unit, err error, at gateway.Stamp) {
-	why := err.Error()
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	for _, dev := range d.devices {
-		s := &d.status.Devices[dev.index]
-		if dev.unit != u || !s.Online && s.Reason == why {
-			continue
+		if dev.unit == u {
+			d.keep.Offline(dev.index, reasonOf(err), err.Error(), at)
 		}
-		d.log.Warn("device offline", "device", s.Device, "reason", why)
-		if s.Online {
-			s.Since = at
-		}
-		s.Online, s.Cause, s.Reason = false, reasonOf(err), why
-	}
-}
-
-// refused notes what a device answers instead of values.
-func (d *Driver) refused(dev *device, what string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s := &d.status.Devices[dev.index]; s.Refused != what {
-		d.log.Warn("device refuses", "device", s.Device, "reason", what)
-		s.Refused = what
 	}
 }

@@ -25,31 +25,21 @@ func (d *Driver) Write(ctx context.Context, device, name string, v gateway.Value
 	if err != nil {
 		return gateway.Answer{}, fmt.Errorf("write %s: %w", t.tag, err)
 	}
-	type outcome struct {
-		answer gateway.Answer
-		err    error
-	}
-	done := make(chan outcome, 1)
-	err = d.request(ctx, dev, func(run context.Context, x *engine) error {
-		if ctx.Err() != nil {
-			return nil // nobody waits any more
-		}
-		a, why, err := d.set(run, x, dev, t, s, v)
-		done <- outcome{a, why}
+	var a gateway.Answer
+	var why error
+	begun, err := d.request(ctx, dev, func(run context.Context, x *engine) (err error) {
+		a, why, err = d.set(run, x, dev, t, s, v)
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil && begun:
 		return gateway.Answer{}, fmt.Errorf("write %s: %w; whether it was done is not known", t.tag, err)
+	case err != nil:
+		return gateway.Answer{}, fmt.Errorf("write %s: nothing was sent: %w", t.tag, err)
+	case why != nil:
+		return a, fmt.Errorf("write %s: %w", t.tag, why)
 	}
-	select {
-	case o := <-done:
-		if o.err != nil {
-			return o.answer, fmt.Errorf("write %s: %w", t.tag, o.err)
-		}
-		return o.answer, nil
-	default:
-		return gateway.Answer{}, d.late(ctx)
-	}
+	return a, nil
 }
 
 // command makes the step that sets a tag.
@@ -115,7 +105,7 @@ func (d *Driver) set(ctx context.Context, x *engine, dev *device, t *tag, s *ste
 	d.catch.reset()
 	r := result{sent: time.Now(), last: s}
 	r.at, r.err = x.exchange(ctx, dev.in, s, &d.catch, d.patience(s), false)
-	r.stamp = d.now()
+	r.stamp = d.keep.Now()
 	d.count(r.sent, r.at, r.err)
 	switch {
 	case r.err == nil:

@@ -1,4 +1,4 @@
-package modbus
+package keeper
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type loan struct {
 	returned chan struct{} // closed when it may be opened again
 }
 
-// Error makes a loan a reason why poll ends.
+// Error makes a loan a reason why a driver's work ends.
 func (*loan) Error() string { return "lent" }
 
 // lentReason is why a line is not open while it is lent.
@@ -28,14 +28,14 @@ const lentReason = "lent for maintenance"
 // for maintenance, and other errands fail. The context that use gets ends with
 // ctx, and with Run, which waits for use. Lend returns what use returns, or ctx's
 // error if the line was not to be had. It is safe for concurrent use.
-func (d *Driver) Lend(ctx context.Context, use func(context.Context) error) error {
+func (k *Keeper) Lend(ctx context.Context, use func(context.Context) error) error {
 	l := &loan{granted: make(chan struct{}), returned: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	defer l.cancel()
 	select {
-	case d.loans <- l:
+	case k.loans <- l:
 	case <-ctx.Done():
-		return d.late(ctx)
+		return k.Late(ctx)
 	}
 	<-l.granted
 	defer close(l.returned)
@@ -43,20 +43,20 @@ func (d *Driver) Lend(ctx context.Context, use func(context.Context) error) erro
 }
 
 // lend waits until a line that is closed comes back; the error is ctx's.
-func (d *Driver) lend(ctx context.Context, l *loan) error {
-	d.log.Info("line lent")
-	d.lent, d.downKnown, d.known = true, true, false
-	d.close(gateway.Maintenance, lentReason)
+func (k *Keeper) lend(ctx context.Context, l *loan) error {
+	k.Log.Info("line lent")
+	k.lent, k.strange = true, true
+	defer func() { k.lent = false }()
+	k.closed(gateway.Maintenance, lentReason, lentReason)
+	next := k.absent()
 	close(l.granted)
-	defer func() { d.lent = false }()
 	stopped := ctx.Done()
 	for {
-		d.begin(time.Now(), true)
-		timer := time.NewTimer(time.Until(d.wakeDown()))
+		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-l.returned:
 			timer.Stop()
-			d.log.Info("line returned")
+			k.Log.Info("line returned")
 			return ctx.Err()
 		case <-timer.C:
 		case <-stopped:
@@ -64,5 +64,6 @@ func (d *Driver) lend(ctx context.Context, l *loan) error {
 			l.cancel()
 			stopped = nil // and from now on only for use
 		}
+		next = k.absent()
 	}
 }
