@@ -19,6 +19,7 @@ var walls = []struct {
 	{"drivers/modbus/wire", "bytes and types only, so that both ends of a line can use it", []string{"gateway"}},
 	{"drivers/line", "a port does not know what is spoken on it", []string{"gateway"}},
 	{"drivers/keeper", "keeps a line open whatever is spoken on it", []string{"gateway"}},
+	{"drivers/keeper/keepertest", "a wire in memory for the tests of any driver", []string{"gateway"}},
 	{"drivers/modbus", "a driver knows its line only as a gateway.Line, and the broker only as a gateway.Sink", []string{"gateway", "drivers/keeper", "drivers/modbus/wire"}},
 	{"drivers/text", "a driver knows its line only as a gateway.Line, and the broker only as a gateway.Sink", []string{"gateway", "drivers/keeper"}},
 	{"drivers/scan", "asks instruments of which nothing is configured, through the engine that never mistakes an answer", []string{"gateway", "drivers/modbus", "drivers/modbus/wire"}},

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/line"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -179,7 +180,7 @@ func runOn(t testing.TB, o line.Options, registers int, d time.Duration) (*baudL
 	if err != nil {
 		t.Fatal(err)
 	}
-	runFor(t, b, driver, o, d, &sheet{})
+	runFor(t, b, driver, o, d, &keepertest.Sheet{})
 	return b, b.figures()
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/drivers/simulate"
@@ -56,10 +57,10 @@ func judgedDevice(unit int, interval time.Duration) modbus.DeviceOptions {
 }
 
 // examine looks at every reading of a device.
-func (j *judge) examine(s *sheet, device string, unit byte) {
+func (j *judge) examine(s *keepertest.Sheet, device string, unit byte) {
 	for i := range judgeTags {
 		tag := fmt.Sprintf("%s/t%d", device, i)
-		for _, r := range s.of(tag) {
+		for _, r := range s.Of(tag) {
 			if r.Quality != gateway.Good {
 				j.bad++
 				if !r.Value.IsNone() || r.Reason == gateway.NoReason {
@@ -204,13 +205,13 @@ func (c faultCase) play(t *testing.T, protocol string) {
 	var sound atomic.Bool
 	l := start(t, o, charOf(protocol), func(ctx context.Context, far io.ReadWriter) error {
 		if c.unplug && !sound.Load() {
-			timer := time.AfterFunc(time.Second+time.Duration(c.fault.Seed)*137*time.Millisecond, func() { _ = far.(*wireEnd).Close() })
+			timer := time.AfterFunc(time.Second+time.Duration(c.fault.Seed)*137*time.Millisecond, func() { _ = far.(*keepertest.Wire).Close() })
 			defer timer.Stop()
 		}
 		return serveAs(ctx, in, protocol, far)
 	})
 	began := time.Now()
-	for l.driver.Status().Requests < enough() && time.Since(began) < 10*time.Hour {
+	for l.Driver.Status().Requests < enough() && time.Since(began) < 10*time.Hour {
 		time.Sleep(c.interval)
 	}
 	during := time.Since(began)
@@ -221,10 +222,10 @@ func (c faultCase) play(t *testing.T, protocol string) {
 	}
 	ended := time.Since(began)
 	time.Sleep(max(20*time.Second, 10*c.interval))
-	l.stop()
+	l.Stop()
 	synctest.Wait()
-	j.examine(l.sheet, "a", 1)
-	j.examine(l.sheet, "b", 2)
+	j.examine(l.Sheet, "a", 1)
+	j.examine(l.Sheet, "b", 2)
 	c.report(t, protocol, l, j, during, ended)
 }
 
@@ -253,8 +254,8 @@ func (c faultCase) report(t *testing.T, protocol string, l *lab, j *judge, durin
 			t.Error(w)
 		}
 	}
-	s := l.driver.Status()
-	good, bad, last := c.readings(l.sheet, during, ended)
+	s := l.Driver.Status()
+	good, bad, last := c.readings(l.Sheet, during, ended)
 	t.Logf("good %d, bad %d, wrong %d; timeouts %d, crc %d, late %d, echoes %d, unsolicited %d of %d requests; sound again after %s",
 		good, bad, len(j.wrong), s.Timeouts, s.CRCErrors, s.LateFrames, s.Echoes, s.UnsolicitedBytes, s.Requests, last)
 	if want := 2 * judgeTags * (int(during/c.interval) - 2); good+bad < want && c.interval > time.Second {
@@ -275,10 +276,10 @@ func (c faultCase) report(t *testing.T, protocol string, l *lab, j *judge, durin
 }
 
 // readings counts those of the fault's time, and finds how long after its end the last bad one came.
-func (c faultCase) readings(s *sheet, during, ended time.Duration) (good, bad int, last time.Duration) {
+func (c faultCase) readings(s *keepertest.Sheet, during, ended time.Duration) (good, bad int, last time.Duration) {
 	for _, device := range []string{"a", "b"} {
 		for i := range judgeTags {
-			for _, r := range s.of(fmt.Sprintf("%s/t%d", device, i)) {
+			for _, r := range s.Of(fmt.Sprintf("%s/t%d", device, i)) {
 				at := time.Duration(r.Stamp.At) * time.Millisecond
 				if r.Quality != gateway.Good && at > ended {
 					last = max(last, at-ended)
@@ -307,17 +308,17 @@ func TestAnAnswerToTheProgramBeforeIsNotTakenForOurs(t *testing.T) {
 			in := simulate.NewInstruments()
 			j := judged(in, 1)
 			in.Fault(simulate.Fault{Late: 0.3, LateBy: 380 * time.Millisecond, Seed: uint64(seed)})
-			line, far := newWire(char9600)
+			line, far := keepertest.NewWire(char9600)
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() { _ = in.ServeRTU(ctx, far) }()
-			var sheets []*sheet
+			var sheets []*keepertest.Sheet
 			for range 30 { // killed and started anew
 				l := startWith(t, rtu(faultTimeout, map[string]modbus.DeviceOptions{"a": judgedDevice(1, 300*time.Millisecond)}), func(context.Context) (gateway.Line, error) {
 					return kept{line}, nil
 				})
 				time.Sleep(700 * time.Millisecond)
-				l.stop()
-				sheets = append(sheets, l.sheet)
+				l.Stop()
+				sheets = append(sheets, l.Sheet)
 			}
 			cancel()
 			_ = line.Close()

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/line"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -135,13 +136,13 @@ func foreignDevice(unit, maxRegisters int, holds []held) modbus.DeviceOptions {
 
 // rounds is a Sink that ends a context after so many calls.
 type rounds struct {
-	sheet
+	keepertest.Sheet
 	left int
 	done context.CancelFunc
 }
 
 func (r *rounds) Append(rs []gateway.Reading, done func(error)) {
-	r.sheet.Append(rs, done)
+	r.Sheet.Append(rs, done)
 	if r.left--; r.left == 0 {
 		r.done()
 	}
@@ -170,7 +171,7 @@ func compareForeign(t *testing.T, protocol string, o line.Options, holds []held,
 	}
 	for device := range devices {
 		for i, h := range holds {
-			rs := sink.of(fmt.Sprintf("%s/t%d", device, i))
+			rs := sink.Of(fmt.Sprintf("%s/t%d", device, i))
 			if len(rs) == 0 {
 				t.Fatalf("%s: nothing was read of %+v", device, h)
 			}
@@ -421,7 +422,7 @@ func TestForeignRegistersOf32Bits(t *testing.T) {
 		return line.Open(ctx, line.Options{Address: "127.0.0.1:" + port})
 	}, sink)
 	for tag, w := range want {
-		if rs := sink.of(tag); len(rs) == 0 || rs[0].Value.String() != w {
+		if rs := sink.Of(tag); len(rs) == 0 || rs[0].Value.String() != w {
 			t.Errorf("%s: %v, want %s", tag, rs, w)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/line"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
@@ -38,7 +39,7 @@ func TestLongThirtyTwoDeadOnesOnAPseudoTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, busy := &sheet{}, 0.0
+	s, busy := &keepertest.Sheet{}, 0.0
 	started := options.Now().At
 	for minute := 2; minute <= 4; minute++ { // after each of them
 		sample := time.AfterFunc(time.Duration(minute)*61*time.Second, func() { busy += driver.Status().Busy / 3 })
@@ -46,7 +47,7 @@ func TestLongThirtyTwoDeadOnesOnAPseudoTerminal(t *testing.T) {
 	}
 	runFor(t, b, driver, o, 4*61*time.Second+100*time.Millisecond, s)
 	per := make([]int, 4)
-	for _, r := range s.of("live/v") {
+	for _, r := range s.Of("live/v") {
 		if minute := (r.Stamp.At - started) / 60_000; r.Quality == gateway.Good && minute < 4 {
 			per[minute]++
 		}

@@ -101,10 +101,10 @@ func requestsOfTheLastSecond(t *testing.T, in *simulate.Instruments, d modbus.De
 	d.SlaveID = ptr(1)
 	l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, in.ServeRTU)
 	time.Sleep(time.Duration(seconds)*time.Second - 100*time.Millisecond)
-	before := l.driver.Status().Requests
+	before := l.Driver.Status().Requests
 	time.Sleep(time.Second)
-	l.stop()
-	return l.driver.Status().Requests - before
+	l.Stop()
+	return l.Driver.Status().Requests - before
 }
 
 func TestOneMissingRegisterCostsNoMoreThanItMust(t *testing.T) {
@@ -147,9 +147,9 @@ func TestWhatOneSweepLearnsTheOthersKnow(t *testing.T) {
 		d := modbus.DeviceOptions{SlaveID: ptr(1), Interval: time.Second, MaxGap: ptr(10), Tags: tags}
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, in.ServeRTU)
 		time.Sleep(9*time.Second + 900*time.Millisecond)
-		before := l.driver.Status()
+		before := l.Driver.Status()
 		time.Sleep(time.Second)
-		after := l.driver.Status()
+		after := l.Driver.Status()
 		if n, refused := after.Requests-before.Requests, after.Exceptions-before.Exceptions; n != 5 || refused != 1 {
 			t.Errorf("%d requests, %d of them refused; want 5 and 1", n, refused)
 		}
@@ -158,10 +158,10 @@ func TestWhatOneSweepLearnsTheOthersKnow(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		u.Silence(false)
 		time.Sleep(30 * time.Second)
-		before = l.driver.Status()
+		before = l.Driver.Status()
 		time.Sleep(9 * time.Second)
-		after = l.driver.Status()
-		l.stop()
+		after = l.Driver.Status()
+		l.Stop()
 		if n := after.Requests - before.Requests; n > 10 || after.Exceptions != before.Exceptions {
 			t.Errorf("%d requests in nine seconds, want one a second again", n)
 		}
@@ -185,9 +185,9 @@ func TestAHoleThatIsMetWithSilence(t *testing.T) {
 		time.Sleep(time.Second)
 		longest.Store(12)
 		time.Sleep(59 * time.Second)
-		l.stop()
+		l.Stop()
 		for _, tag := range []string{"d/t0", "d/t18"} {
-			if n := between(l.sheet, tag, 30, 60); n != 15 {
+			if n := between(l.Sheet, tag, 30, 60); n != 15 {
 				t.Errorf("%s: %d good readings of 15", tag, n)
 			}
 		}

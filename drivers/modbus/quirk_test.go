@@ -25,10 +25,10 @@ func values(t *testing.T, o modbus.Options, char time.Duration, serve func(conte
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, o, char, serve)
 		time.Sleep(5 * time.Second)
-		l.stop()
+		l.Stop()
 		for name, d := range o.Devices {
 			for tag := range d.Tags {
-				rs := l.sheet.of(name + "/" + tag)
+				rs := l.Sheet.Of(name + "/" + tag)
 				if len(rs) == 0 {
 					t.Fatalf("nothing was read of %s", tag)
 				}
@@ -189,7 +189,7 @@ func TestPauses(t *testing.T) {
 		o.Protocol, o.ConnectDelay, o.InterRequestGap = modbus.RTUOverTCP, 700*time.Millisecond, 50*time.Millisecond
 		l := start(t, o, 0, in.ServeRTU)
 		time.Sleep(5 * time.Second)
-		l.stop()
+		l.Stop()
 		if len(asked) < 6 || asked[0] < 700*time.Millisecond {
 			t.Fatalf("asked at %v", asked)
 		}
@@ -257,14 +257,14 @@ func TestEchoOfAWrite(t *testing.T) {
 			o.Writes, o.Echo = true, c.echo
 			l := start(t, o, char9600, func(ctx context.Context, far io.ReadWriter) error { return p.serve(ctx, echoing{far}) })
 			time.Sleep(time.Second)
-			_, err := l.driver.Write(t.Context(), "d", "word", gateway.Int(500))
+			_, err := l.Driver.Write(t.Context(), "d", "word", gateway.Int(500))
 			if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("echo = %q, deaf %v: %v, want %v: …%s…", c.echo, c.deaf, err, c.want, c.says)
 			}
-			if c.echo == "on" && l.driver.Status().Echoes == 0 {
+			if c.echo == "on" && l.Driver.Status().Echoes == 0 {
 				t.Error("no echo was counted")
 			}
-			l.stop()
+			l.Stop()
 		})
 	}
 }

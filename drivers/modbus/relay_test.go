@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/line"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/simulate"
@@ -91,11 +92,11 @@ func readThroughFaults(t *testing.T, o line.Options, d modbus.DeviceOptions, hol
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), span)
 	defer cancel()
-	s := &sheet{}
+	s := &keepertest.Sheet{}
 	_ = driver.Run(ctx, func(ctx context.Context) (gateway.Line, error) { return line.Open(ctx, o) }, s)
 	bad, wrong := 0, 0
 	for i, h := range holds {
-		for _, r := range s.of(fmt.Sprintf("a/t%d", i)) {
+		for _, r := range s.Of(fmt.Sprintf("a/t%d", i)) {
 			switch {
 			case r.Quality != gateway.Good:
 				bad++

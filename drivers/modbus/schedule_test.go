@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/drivers/simulate"
@@ -48,19 +49,19 @@ func TestDeadUnitsDoNotStarveALiveOne(t *testing.T) {
 				}
 				l := start(t, rtu(timeout, devices), char9600, in.ServeRTU)
 				time.Sleep(69*time.Second + 900*time.Millisecond)
-				l.stop()
+				l.Stop()
 				// The first round through units nobody knows yet may cost the live one some intervals.
-				if n := len(l.sheet.of("live/v")); n < 60 || counts(l.sheet.of("live/v"))["good"] < 60 {
-					t.Errorf("live: %v, want at least 60 good", counts(l.sheet.of("live/v")))
+				if n := len(l.Sheet.Of("live/v")); n < 60 || counts(l.Sheet.Of("live/v"))["good"] < 60 {
+					t.Errorf("live: %v, want at least 60 good", counts(l.Sheet.Of("live/v")))
 				}
 				for i := range 8 {
 					tag := fmt.Sprintf("dead%d/v", i)
-					got := counts(l.sheet.of(tag))
+					got := counts(l.Sheet.Of(tag))
 					if got["good"] > 0 || got["bad timeout"]+got["bad starting"] < 66 {
 						t.Errorf("%s: %v, want about 70 bad", tag, got)
 					}
 				}
-				t.Logf("live %v, dead7 %v, requests %d, timeouts %d", counts(l.sheet.of("live/v")), counts(l.sheet.of("dead7/v")), l.driver.Status().Requests, l.driver.Status().Timeouts)
+				t.Logf("live %v, dead7 %v, requests %d, timeouts %d", counts(l.Sheet.Of("live/v")), counts(l.Sheet.Of("dead7/v")), l.Driver.Status().Requests, l.Driver.Status().Timeouts)
 			})
 		})
 	}
@@ -72,12 +73,12 @@ func TestAUnitThatNeverAnswersCostsLittle(t *testing.T) {
 		in.Unit(2).SetWords(wire.ReadHoldingRegisters, 0, 42)
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"dead": oneTag(1, time.Second), "live": oneTag(2, time.Second)}), char9600, in.ServeRTU)
 		time.Sleep(time.Hour)
-		l.stop()
-		if got := counts(l.sheet.of("live/v")); got["good"] < 3599 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("live/v")); got["good"] < 3599 {
 			t.Errorf("live: %v, want every second", got)
 		}
 		// 3600 s at 5 % is 180 s, which are 360 tries of 0.5 s, or 1030 of 0.175 s.
-		if n := l.driver.Status().Timeouts; n > 1030 || n < 360 {
+		if n := l.Driver.Status().Timeouts; n > 1030 || n < 360 {
 			t.Errorf("%d tries to reach a dead unit in an hour, want 360 to 1030", n)
 		}
 	})
@@ -92,16 +93,16 @@ func TestSilenceIsBadAndReturns(t *testing.T) {
 		time.Sleep(10*time.Second + 100*time.Millisecond)
 		in.Unit(1).Silence(true)
 		time.Sleep(60 * time.Second)
-		if d := l.driver.Status().Devices[0]; d.Online || d.Reason != "no answer" || d.Cause != gateway.Timeout {
+		if d := l.Driver.Status().Devices[0]; d.Online || d.Reason != "no answer" || d.Cause != gateway.Timeout {
 			t.Errorf("a is %+v, want offline", d)
 		}
 		in.Unit(1).Silence(false)
 		time.Sleep(30 * time.Second)
-		if d := l.driver.Status().Devices[0]; !d.Online || d.Reason != "" || d.Cause != gateway.NoReason {
+		if d := l.Driver.Status().Devices[0]; !d.Online || d.Reason != "" || d.Cause != gateway.NoReason {
 			t.Errorf("a is %+v, want online", d)
 		}
-		l.stop()
-		a := l.sheet.of("a/v")
+		l.Stop()
+		a := l.Sheet.Of("a/v")
 		for _, r := range a {
 			at := r.Stamp.At
 			switch silent := at > 10_100 && at < 70_100; {
@@ -114,7 +115,7 @@ func TestSilenceIsBadAndReturns(t *testing.T) {
 		if got := counts(a); got["bad timeout"] < 59 || got["good"] < 25 {
 			t.Errorf("a: %v", got)
 		}
-		if got := counts(l.sheet.of("b/v")); got["good"] != len(l.sheet.of("b/v")) || got["good"] < 100 {
+		if got := counts(l.Sheet.Of("b/v")); got["good"] != len(l.Sheet.Of("b/v")) || got["good"] < 100 {
 			t.Errorf("b: %v, want only good ones, at least 100", got)
 		}
 	})
@@ -126,24 +127,24 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
 		var missing atomic.Bool
 		var tries atomic.Int32
-		var plugged atomic.Pointer[wireEnd]
+		var plugged atomic.Pointer[keepertest.Wire]
 		missing.Store(true)
 		open := func(ctx context.Context) (gateway.Line, error) {
 			tries.Add(1)
 			if missing.Load() {
 				return nil, errors.New("open /dev/ttyUSB0: there is no such port")
 			}
-			line, far := newWire(char9600)
+			line, far := keepertest.NewWire(char9600)
 			plugged.Store(far)
 			go func() { _ = in.ServeRTU(ctx, far) }()
 			return line, nil
 		}
 		l := startWith(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second), "slow": oneTag(1, time.Minute)}), open)
 		time.Sleep(60*time.Second + 500*time.Millisecond)
-		if got := counts(l.sheet.of("a/v")); got["bad line"] != 61 {
+		if got := counts(l.Sheet.Of("a/v")); got["bad line"] != 61 {
 			t.Errorf("missing: %v, want 61 times line", got)
 		}
-		if s := l.driver.Status(); s.Open || s.Reason != "open /dev/ttyUSB0: there is no such port" || s.Devices[0].Cause != gateway.LineDown {
+		if s := l.Driver.Status(); s.Open || s.Reason != "open /dev/ttyUSB0: there is no such port" || s.Devices[0].Cause != gateway.LineDown {
 			t.Errorf("status %+v", s)
 		}
 		if n := tries.Load(); n < 10 || n > 60 {
@@ -151,10 +152,10 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		}
 		missing.Store(false)
 		time.Sleep(10 * time.Second)
-		if s := l.driver.Status(); !s.Open || !s.Devices[0].Online {
+		if s := l.Driver.Status(); !s.Open || !s.Devices[0].Online {
 			t.Errorf("status %+v", s)
 		}
-		if got := counts(l.sheet.of("slow/v")); got["good"] != 1 {
+		if got := counts(l.Sheet.Of("slow/v")); got["good"] != 1 {
 			t.Errorf("slow: %v, want it read soon after the line came back", got)
 		}
 		missing.Store(true)
@@ -162,8 +163,8 @@ func TestLineThatCannotBeOpened(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		missing.Store(false)
 		time.Sleep(20 * time.Second)
-		l.stop()
-		if got := counts(l.sheet.of("a/v")); got["bad line"] < 71 || got["bad line"] > 83 || got["good"] < 18 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("a/v")); got["bad line"] < 71 || got["bad line"] > 83 || got["good"] < 18 {
 			t.Errorf("all: %v", got)
 		}
 	})
@@ -174,7 +175,7 @@ func TestLossOfASoundLineLosesNoReading(t *testing.T) {
 		in := simulate.NewInstruments()
 		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
 		serve := func(ctx context.Context, far io.ReadWriter) error {
-			timer := time.AfterFunc(3*time.Second+500*time.Millisecond, func() { _ = far.(*wireEnd).Close() })
+			timer := time.AfterFunc(3*time.Second+500*time.Millisecond, func() { _ = far.(*keepertest.Wire).Close() })
 			defer timer.Stop()
 			return in.ServeTCP(ctx, far)
 		}
@@ -182,8 +183,8 @@ func TestLossOfASoundLineLosesNoReading(t *testing.T) {
 		o.Protocol = modbus.TCP
 		l := start(t, o, 0, serve)
 		time.Sleep(60*time.Second + 100*time.Millisecond)
-		l.stop()
-		if got := counts(l.sheet.of("a/v")); got["good"] != 61 || len(got) != 1 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("a/v")); got["good"] != 61 || len(got) != 1 {
 			t.Errorf("%v, want 61 good ones", got)
 		}
 	})
@@ -195,8 +196,8 @@ func TestIntervalsKeepTheirPhase(t *testing.T) {
 		in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, 700*time.Millisecond)}), char9600, in.ServeRTU)
 		time.Sleep(700*time.Second + 490*time.Millisecond) // the first comes after half a second
-		l.stop()
-		rs := l.sheet.of("a/v")
+		l.Stop()
+		rs := l.Sheet.Of("a/v")
 		if len(rs) != 1000 {
 			t.Fatalf("%d readings, want 1000", len(rs))
 		}
@@ -214,13 +215,13 @@ func TestOneSweepIsOneCallWithOneStamp(t *testing.T) {
 		judged(in, 1)
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": judgedDevice(1, time.Second)}), char9600, in.ServeRTU)
 		time.Sleep(9*time.Second + 900*time.Millisecond)
-		l.stop()
-		if l.sheet.calls != 10 {
-			t.Errorf("%d calls for 10 sweeps", l.sheet.calls)
+		l.Stop()
+		if l.Sheet.Calls != 10 {
+			t.Errorf("%d calls for 10 sweeps", l.Sheet.Calls)
 		}
-		first := l.sheet.of("a/t0")
+		first := l.Sheet.Of("a/t0")
 		for i := range judgeTags {
-			for n, r := range l.sheet.of(fmt.Sprintf("a/t%d", i)) {
+			for n, r := range l.Sheet.Of(fmt.Sprintf("a/t%d", i)) {
 				if r.Stamp != first[n].Stamp {
 					t.Errorf("tag %d of sweep %d is at %d, the first at %d", i, n, r.Stamp.At, first[n].Stamp.At)
 				}
@@ -241,20 +242,20 @@ func TestHolesAreLearned(t *testing.T) {
 		}}
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, in.ServeRTU)
 		time.Sleep(9*time.Second + 900*time.Millisecond)
-		l.stop()
+		l.Stop()
 		for tag, want := range map[string]string{"d/a": "1", "d/b": "3", "d/c": "7"} {
-			for _, r := range l.sheet.of(tag) {
+			for _, r := range l.Sheet.Of(tag) {
 				if r.Value.String() != want || r.Quality != gateway.Good {
 					t.Errorf("%s: %v %v %v, want %s", tag, r.Value, r.Quality, r.Reason, want)
 				}
 			}
 		}
-		if got := counts(l.sheet.of("d/gone")); got["bad exception"] != 10 {
+		if got := counts(l.Sheet.Of("d/gone")); got["bad exception"] != 10 {
 			t.Errorf("gone: %v, want 10 exceptions", got)
 		}
 		// a–gone, a–b, c–gone, c, gone; then a–c once, to see whether that does;
 		// and from then on three each second.
-		if s := l.driver.Status(); s.Requests != 5+1+9*3 || s.Devices[0].Refused != "exception 2, illegal address at holding 7" {
+		if s := l.Driver.Status(); s.Requests != 5+1+9*3 || s.Devices[0].Refused != "exception 2, illegal address at holding 7" {
 			t.Errorf("%d requests, refused %q", s.Requests, s.Devices[0].Refused)
 		}
 	})
@@ -273,11 +274,11 @@ func TestARegisterThatIsNeverAnsweredDoesNotHideTheOthers(t *testing.T) {
 		}}
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": d}), char9600, serve)
 		time.Sleep(60 * time.Second)
-		l.stop()
-		if got := counts(l.sheet.of("d/a")); got["bad timeout"] < 59 || len(got) != 1 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("d/a")); got["bad timeout"] < 59 || len(got) != 1 {
 			t.Errorf("a: %v", got)
 		}
-		if got := counts(l.sheet.of("d/b")); got["good"] < 57 {
+		if got := counts(l.Sheet.Of("d/b")); got["good"] < 57 {
 			t.Errorf("b: %v, want nearly all good", got)
 		}
 	})
@@ -305,8 +306,8 @@ func TestStopWhileOpening(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		time.Sleep(10*time.Second + 500*time.Millisecond)
-		l.stop()
-		if got := counts(l.sheet.of("a/v")); got["bad line"] < 9 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("a/v")); got["bad line"] < 9 {
 			t.Errorf("%v, want a reading each second while the line is being opened", got)
 		}
 	})
@@ -318,7 +319,7 @@ func TestStopIsQuick(t *testing.T) {
 		l := start(t, rtu(time.Minute, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, in.ServeRTU)
 		time.Sleep(10 * time.Second)
 		before := time.Now()
-		l.stop()
+		l.Stop()
 		if d := time.Since(before); d > 250*time.Millisecond {
 			t.Errorf("stopping took %s", d)
 		}
@@ -338,9 +339,9 @@ func TestNoise(t *testing.T) {
 		}
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, serve)
 		time.Sleep(20 * time.Second)
-		l.stop()
+		l.Stop()
 		synctest.Wait()
-		if got := counts(l.sheet.of("a/v")); got["bad crc"] < 18 || got["good"] > 0 {
+		if got := counts(l.Sheet.Of("a/v")); got["bad crc"] < 18 || got["good"] > 0 {
 			t.Errorf("%v, want about 20 times crc", got)
 		}
 	})

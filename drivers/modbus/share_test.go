@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/drivers/simulate"
@@ -49,8 +50,8 @@ func crowd(dead int) (*simulate.Instruments, map[string]modbus.DeviceOptions) {
 }
 
 // between returns the good readings of a tag from one second to another.
-func between(s *sheet, tag string, from, to int64) (good int) {
-	for _, r := range s.of(tag) {
+func between(s *keepertest.Sheet, tag string, from, to int64) (good int) {
+	for _, r := range s.Of(tag) {
 		if r.Quality == gateway.Good && r.Stamp.At >= 1000*from && r.Stamp.At < 1000*to {
 			good++
 		}
@@ -65,14 +66,14 @@ func TestThirtyTwoDeadOnesAndALiveOne(t *testing.T) {
 				in, devices := crowd(32)
 				l := start(t, rtu(timeout, devices), char9600, slow(in))
 				time.Sleep(185 * time.Second)
-				l.stop()
-				first := l.sheet.of("live/v")[0].Stamp.At
-				t.Logf("first reading after %d ms; good ones in the first minute %d, the second %d", first, between(l.sheet, "live/v", 0, 60), between(l.sheet, "live/v", 60, 120))
+				l.Stop()
+				first := l.Sheet.Of("live/v")[0].Stamp.At
+				t.Logf("first reading after %d ms; good ones in the first minute %d, the second %d", first, between(l.Sheet, "live/v", 0, 60), between(l.Sheet, "live/v", 60, 120))
 				// Nobody knows at the start who is there: one short try each, the live one last of all.
-				if n := between(l.sheet, "live/v", 3, 63); n != 60 {
+				if n := between(l.Sheet, "live/v", 3, 63); n != 60 {
 					t.Errorf("%d good readings in a minute from the third second on, want 60", n)
 				}
-				if n := between(l.sheet, "live/v", 120, 180); n != 60 {
+				if n := between(l.Sheet, "live/v", 120, 180); n != 60 {
 					t.Errorf("%d good readings in the third minute, want 60", n)
 				}
 			})
@@ -88,9 +89,9 @@ func used(t *testing.T, dead int, timeout time.Duration, skip, minutes int) floa
 	sum := 0.0
 	for range minutes {
 		time.Sleep(time.Minute + time.Second)
-		sum += l.driver.Status().Busy
+		sum += l.Driver.Status().Busy
 	}
-	l.stop()
+	l.Stop()
 	return sum / float64(minutes)
 }
 
@@ -127,7 +128,7 @@ func TestAllOfThemComeBack(t *testing.T) {
 			in.Unit(byte(1 + i)).Silence(false)
 		}
 		back := time.Now()
-		for online(l.driver) < 33 && time.Since(back) < time.Hour {
+		for online(l.Driver) < 33 && time.Since(back) < time.Hour {
 			time.Sleep(time.Second)
 		}
 		t.Logf("the last of 32 is back after %s", time.Since(back))
@@ -135,7 +136,7 @@ func TestAllOfThemComeBack(t *testing.T) {
 		if time.Since(back) > 4*time.Minute {
 			t.Errorf("the last of 32 is back after %s, want 4 minutes", time.Since(back))
 		}
-		l.stop()
+		l.Stop()
 	})
 }
 
@@ -150,14 +151,14 @@ func TestAGreedyOneGetsWhatTheOthersLeave(t *testing.T) {
 		devices["d0"] = oneTag(1, 10*time.Millisecond) // one answer takes 20
 		l := start(t, rtu(0, devices), char9600, slow(in))
 		time.Sleep(130 * time.Second)
-		status := l.driver.Status()
-		l.stop()
+		status := l.Driver.Status()
+		l.Stop()
 		for i := 1; i < 6; i++ {
-			if n := between(l.sheet, fmt.Sprintf("d%d/v", i), 10, 130); n < 119 || status.Devices[i].Missed > 2 {
+			if n := between(l.Sheet, fmt.Sprintf("d%d/v", i), 10, 130); n < 119 || status.Devices[i].Missed > 2 {
 				t.Errorf("d%d: %d good readings of 120, %d missed, beside one that asks for more than there is", i, n, status.Devices[i].Missed)
 			}
 		}
-		greedy := between(l.sheet, "d0/v", 10, 130)
+		greedy := between(l.Sheet, "d0/v", 10, 130)
 		t.Logf("the greedy one got %d of 12000, and missed %d", greedy, status.Devices[0].Missed)
 		if greedy < 4500 || status.Devices[0].Missed < 6000 {
 			t.Errorf("the greedy one got %d of 12000, and missed %d; want what is left", greedy, status.Devices[0].Missed)
@@ -182,12 +183,12 @@ func TestASlowOneIsWaitedFor(t *testing.T) {
 		in.Fault(simulate.Fault{Units: []byte{100}, Late: 1, LateBy: 400 * time.Millisecond})
 		l := start(t, rtu(0, devices), char9600, slow(in))
 		time.Sleep(185 * time.Second)
-		l.stop()
-		t.Logf("slow %v, live %v", counts(l.sheet.of("slow/v")), counts(l.sheet.of("live/v")))
-		if got := counts(l.sheet.of("slow/v")); got["bad timeout"] > 2 || got["bad starting"] > 1 || got["good"] < 182 {
+		l.Stop()
+		t.Logf("slow %v, live %v", counts(l.Sheet.Of("slow/v")), counts(l.Sheet.Of("live/v")))
+		if got := counts(l.Sheet.Of("slow/v")); got["bad timeout"] > 2 || got["bad starting"] > 1 || got["good"] < 182 {
 			t.Errorf("slow: %v, want all but the first three", got)
 		}
-		if n := between(l.sheet, "live/v", 10, 180); n != 170 {
+		if n := between(l.Sheet, "live/v", 10, 180); n != 170 {
 			t.Errorf("live: %d good readings of 170, want all", n)
 		}
 	})
@@ -200,8 +201,8 @@ func TestOneThatGetsSlowerIsNotLost(t *testing.T) {
 		time.Sleep(100*time.Second + 500*time.Millisecond)
 		in.Fault(simulate.Fault{Late: 1, LateBy: 450 * time.Millisecond}) // after a hundred quick answers
 		time.Sleep(100 * time.Second)
-		l.stop()
-		if got := counts(l.sheet.of("live/v")); got["bad timeout"] > 2 || got["good"] < 197 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("live/v")); got["bad timeout"] > 2 || got["good"] < 197 {
 			t.Errorf("%v, want one or two timeouts", got)
 		}
 	})
@@ -239,11 +240,11 @@ func TestABusyOneIsAskedAgainInItsInterval(t *testing.T) {
 			time.Sleep(2*time.Second + 500*time.Millisecond)
 			often.Store(1000)
 			time.Sleep(10 * time.Second)
-			requests := l.driver.Status().Requests
+			requests := l.Driver.Status().Requests
 			often.Store(0)
 			time.Sleep(10 * time.Second)
-			l.stop()
-			got := counts(l.sheet.of("a/v"))
+			l.Stop()
+			got := counts(l.Sheet.Of("a/v"))
 			if got["bad exception"] < 9 || got["bad exception"] > 11 || got["good"] < 11 || len(got) != 2 {
 				t.Errorf("%v: %v, want about 10 refused while it was busy", e, got)
 			}
@@ -263,8 +264,8 @@ func TestNoExceptionOfOneTwoThreeIsTriedAgain(t *testing.T) {
 			often.Store(1000)
 			l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), char9600, refusing(in, e, &often))
 			time.Sleep(9*time.Second + 900*time.Millisecond)
-			l.stop()
-			if n := l.driver.Status().Requests; n != 10 {
+			l.Stop()
+			if n := l.Driver.Status().Requests; n != 10 {
 				t.Errorf("%v: %d requests in 10 intervals", e, n)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/drivers/simulate"
@@ -32,11 +33,11 @@ func TestLateAnswersOverTCP(t *testing.T) {
 			o := overTCP(100*time.Millisecond, map[string]modbus.DeviceOptions{"a": judgedDevice(1, time.Second), "b": judgedDevice(2, time.Second)})
 			l := start(t, o, 0, in.ServeTCP)
 			time.Sleep(200*time.Second - time.Millisecond)
-			l.stop()
+			l.Stop()
 			synctest.Wait()
-			j.examine(l.sheet, "a", 1)
-			j.examine(l.sheet, "b", 2)
-			s := l.driver.Status()
+			j.examine(l.Sheet, "a", 1)
+			j.examine(l.Sheet, "b", 2)
+			s := l.Driver.Status()
 			t.Logf("good %d, bad %d, wrong %d; timeouts %d, late %d of %d", j.good, j.bad, len(j.wrong), s.Timeouts, s.LateFrames, s.Requests)
 			if len(j.wrong) > 0 {
 				t.Errorf("wrong: %v", j.wrong[0])
@@ -63,8 +64,8 @@ func TestWhatIsNotModbusEndsTheConnectionOnly(t *testing.T) {
 		}
 		l := start(t, overTCP(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), 0, serve)
 		time.Sleep(10 * time.Second)
-		l.stop()
-		if got := counts(l.sheet.of("a/v")); got["good"] < 9 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("a/v")); got["good"] < 9 {
 			t.Errorf("%v, want good ones after the first", got)
 		}
 	})
@@ -88,11 +89,11 @@ func TestADeadConnectionIsOpenedAnew(t *testing.T) {
 			o.Protocol = protocol
 			l := start(t, o, 0, serve)
 			time.Sleep(20 * time.Second)
-			l.stop()
+			l.Stop()
 			if connections != 2 {
 				t.Errorf("%s: %d connections, want 2", protocol, connections)
 			}
-			if got := counts(l.sheet.of("a/v")); got["good"] < 10 || got["bad timeout"] == 0 || got["bad line"] > 0 {
+			if got := counts(l.Sheet.Of("a/v")); got["good"] < 10 || got["bad timeout"] == 0 || got["bad line"] > 0 {
 				t.Errorf("%s: %v, want timeouts, then good ones", protocol, got)
 			}
 		})
@@ -107,7 +108,7 @@ func TestAConnectionThatTheFarSideClosed(t *testing.T) {
 			in := simulate.NewInstruments()
 			in.Unit(1).SetWords(wire.ReadHoldingRegisters, 0, 1)
 			serve := func(ctx context.Context, far io.ReadWriter) error {
-				timer := time.AfterFunc(1500*time.Millisecond, func() { _ = far.(*wireEnd).Close() })
+				timer := time.AfterFunc(1500*time.Millisecond, func() { _ = far.(*keepertest.Wire).Close() })
 				defer timer.Stop()
 				return serveAs(ctx, in, protocol, far)
 			}
@@ -115,8 +116,8 @@ func TestAConnectionThatTheFarSideClosed(t *testing.T) {
 			o.Protocol = protocol
 			l := start(t, o, 0, serve)
 			time.Sleep(60 * time.Second)
-			l.stop()
-			if got := counts(l.sheet.of("a/v")); got["good"] < 29 || len(got) != 1 {
+			l.Stop()
+			if got := counts(l.Sheet.Of("a/v")); got["good"] < 29 || len(got) != 1 {
 				t.Errorf("%s: %v, want good ones only", protocol, got)
 			}
 		})
@@ -141,11 +142,11 @@ func TestAGatewayAnswersForADeadInstrument(t *testing.T) {
 		}
 		l := start(t, overTCP(0, map[string]modbus.DeviceOptions{"a": oneTag(1, time.Second)}), 0, serve)
 		time.Sleep(10 * time.Second)
-		if d := l.driver.Status().Devices[0]; d.Online || d.Reason != "exception 11, gateway target does not respond" {
+		if d := l.Driver.Status().Devices[0]; d.Online || d.Reason != "exception 11, gateway target does not respond" {
 			t.Errorf("%+v", d)
 		}
-		l.stop()
-		if got := counts(l.sheet.of("a/v")); got["bad exception"] < 9 || len(got) != 1 {
+		l.Stop()
+		if got := counts(l.Sheet.Of("a/v")); got["bad exception"] < 9 || len(got) != 1 {
 			t.Errorf("%v", got)
 		}
 	})

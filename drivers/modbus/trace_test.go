@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/modbus"
 	"github.com/gaugeway/gaugeway/drivers/modbus/wire"
 	"github.com/gaugeway/gaugeway/drivers/simulate"
@@ -23,7 +24,7 @@ func traced(t *testing.T, protocol string, d modbus.DeviceOptions, in *simulate.
 		o.Protocol, o.Retries = protocol, ptr(0)
 		l := start(t, o, charOf(protocol), func(ctx context.Context, far io.ReadWriter) error { return serveAs(ctx, in, protocol, far) })
 		time.Sleep(5*time.Second + 500*time.Millisecond)
-		stop := l.driver.Trace(func(f gateway.Frame) {
+		stop := l.Driver.Trace(func(f gateway.Frame) {
 			direction := "<"
 			if f.Sent {
 				direction = ">"
@@ -36,7 +37,7 @@ func traced(t *testing.T, protocol string, d modbus.DeviceOptions, in *simulate.
 		time.Sleep(time.Second)
 		stop()
 		time.Sleep(3 * time.Second)
-		l.stop()
+		l.Stop()
 	})
 	return shown
 }
@@ -90,13 +91,13 @@ func TestTraceOfAWrongChecksum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"a": oneTag(7, time.Second), "b": oneTag(8, time.Second)}), char9600, in.ServeRTU)
 		damaged := 0
-		defer l.driver.Trace(func(f gateway.Frame) {
+		defer l.Driver.Trace(func(f gateway.Frame) {
 			if f.Text == "7 bytes, wrong checksum or no frame" {
 				damaged++
 			}
 		})()
 		time.Sleep(10 * time.Second)
-		l.stop()
+		l.Stop()
 		if damaged < 2 {
 			t.Errorf("%d damaged frames were shown", damaged)
 		}
@@ -109,7 +110,7 @@ func TestIdentify(t *testing.T) {
 			in := simulate.NewInstruments()
 			in.Unit(3).Identity(wire.Object{ID: 0, Text: "ACME"}, wire.Object{ID: 1, Text: string(make([]byte, 200)) + "x"}, wire.Object{ID: 2, Text: "V2.11  "}, wire.Object{ID: 5, Text: "pump"})
 			in.Unit(4).SetWords(wire.ReadHoldingRegisters, 0, 42)
-			line, far := newWire(charOf(p.Name))
+			line, far := keepertest.NewWire(charOf(p.Name))
 			go func() { _ = serveAs(t.Context(), in, p.Name, far) }()
 			c := modbus.NewClient(line, p.Name, time.Second)
 			all, err := modbus.Identify(t.Context(), c, 3)

@@ -169,8 +169,8 @@ func onPLC(t *testing.T, p *plc, d modbus.DeviceOptions, f func(*testing.T, *mod
 		o.Writes = true
 		l := start(t, o, char9600, p.serve)
 		time.Sleep(time.Second)
-		f(t, l.driver)
-		l.stop()
+		f(t, l.Driver)
+		l.Stop()
 	})
 }
 
@@ -252,10 +252,10 @@ func TestWhatIsNotWritten(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, rtu(0, map[string]modbus.DeviceOptions{"d": writable(t)}), char9600, p.serve)
-		if _, err := l.driver.Write(t.Context(), "d", "word", gateway.Int(1)); !errors.Is(err, modbus.ErrNotAllowed) {
+		if _, err := l.Driver.Write(t.Context(), "d", "word", gateway.Int(1)); !errors.Is(err, modbus.ErrNotAllowed) {
 			t.Errorf("writes are not allowed: %v", err)
 		}
-		l.stop()
+		l.Stop()
 	})
 }
 

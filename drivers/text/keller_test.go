@@ -94,7 +94,7 @@ func TestBinary(t *testing.T) {
 		time.Sleep(time.Minute)
 		for tag, want := range map[string]string{"a/p": "1.25", "a/t": "21.5"} {
 			good := 0
-			rs := l.sheet.of(tag)
+			rs := l.Sheet.Of(tag)
 			for i := range rs {
 				switch got := last(rs[i : i+1]); got {
 				case want:
@@ -108,7 +108,7 @@ func TestBinary(t *testing.T) {
 				t.Errorf("%d good readings of %s", good, tag)
 			}
 		}
-		if s := l.driver.Status(); s.Echoes == 0 || s.CRCErrors == 0 {
+		if s := l.Driver.Status(); s.Echoes == 0 || s.CRCErrors == 0 {
 			t.Errorf("%+v", s)
 		}
 	})

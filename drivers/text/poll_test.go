@@ -111,7 +111,7 @@ func TestPoll(t *testing.T) {
 					}
 				}))
 				time.Sleep(10*time.Second + 100*time.Millisecond)
-				rs := l.sheet.of("a/p")
+				rs := l.Sheet.Of("a/p")
 				if len(rs) < 9 || len(rs) > 11 {
 					t.Errorf("%d readings in 10 s", len(rs))
 				}
@@ -135,7 +135,7 @@ func TestSplit(t *testing.T) {
 			}
 		}))
 		time.Sleep(3500 * time.Millisecond)
-		if got := last(l.sheet.of("a/p")); got != "14.45" {
+		if got := last(l.Sheet.Of("a/p")); got != "14.45" {
 			t.Error(got)
 		}
 	})
@@ -157,7 +157,7 @@ func TestLateReply(t *testing.T) {
 		begin := time.Now()
 		time.Sleep(5 * time.Minute)
 		good := 0
-		for _, r := range l.sheet.of("a/p") {
+		for _, r := range l.Sheet.Of("a/p") {
 			if r.Quality != gateway.Good {
 				continue
 			}
@@ -170,7 +170,7 @@ func TestLateReply(t *testing.T) {
 		if good < 50 {
 			t.Errorf("%d good readings", good)
 		}
-		if s := l.driver.Status(); s.LateFrames == 0 {
+		if s := l.Driver.Status(); s.LateFrames == 0 {
 			t.Error("no late frame was counted")
 		}
 	})
@@ -185,7 +185,7 @@ func TestOverlong(t *testing.T) {
 			say("?01CP=14.45\r")
 		}))
 		time.Sleep(3500 * time.Millisecond)
-		if got := last(l.sheet.of("a/p")); got != "bad timeout" {
+		if got := last(l.Sheet.Of("a/p")); got != "bad timeout" {
 			t.Error(got)
 		}
 	})

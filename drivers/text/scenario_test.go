@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gaugeway/gaugeway/drivers/keeper/keepertest"
 	"github.com/gaugeway/gaugeway/drivers/text"
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -32,10 +33,10 @@ func TestRefusalIsNotRetried(t *testing.T) {
 		}))
 		time.Sleep(9500 * time.Millisecond)
 		synctest.Wait()
-		if rs := l.sheet.of("a/p"); n != 10 || len(rs) != 10 || last(rs) != "bad device" {
+		if rs := l.Sheet.Of("a/p"); n != 10 || len(rs) != 10 || last(rs) != "bad device" {
 			t.Errorf("%d requests, %d readings, %s", n, len(rs), last(rs))
 		}
-		if s := l.driver.Status(); s.Exceptions != 10 || !s.Devices[0].Online || s.Devices[0].Refused == "" {
+		if s := l.Driver.Status(); s.Exceptions != 10 || !s.Devices[0].Online || s.Devices[0].Refused == "" {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -52,7 +53,7 @@ func TestRetry(t *testing.T) {
 		}))
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if got := values(l.sheet.of("a/p")); got != "1, 1, 1, 1" {
+		if got := values(l.Sheet.Of("a/p")); got != "1, 1, 1, 1" {
 			t.Error(got)
 		}
 	})
@@ -82,21 +83,21 @@ func TestDeadDevices(t *testing.T) {
 		const settle, run = 30 * time.Second, 10 * time.Minute
 		time.Sleep(settle)
 		synctest.Wait()
-		before, had := silent, len(l.sheet.of("a/p"))
-		dead := len(l.sheet.of("dead7/p"))
+		before, had := silent, len(l.Sheet.Of("a/p"))
+		dead := len(l.Sheet.Of("dead7/p"))
 		time.Sleep(run)
 		synctest.Wait()
 		if share := float64(silent-before) / float64(run); share > 0.05 || share < 0.02 {
 			t.Errorf("dead instruments cost %.1f %% of the line", 100*share)
 		}
-		t.Logf("dead instruments cost %.2f %% of the line, the other had %d of 6000 readings", 100*float64(silent-before)/float64(run), len(l.sheet.of("a/p"))-had)
-		if n := len(l.sheet.of("a/p")) - had; n < int(run/(100*time.Millisecond))*94/100 {
+		t.Logf("dead instruments cost %.2f %% of the line, the other had %d of 6000 readings", 100*float64(silent-before)/float64(run), len(l.Sheet.Of("a/p"))-had)
+		if n := len(l.Sheet.Of("a/p")) - had; n < int(run/(100*time.Millisecond))*94/100 {
 			t.Errorf("%d readings of the one that answers", n)
 		}
-		if n := len(l.sheet.of("dead7/p")) - dead; n < 595 || n > 605 {
+		if n := len(l.Sheet.Of("dead7/p")) - dead; n < 595 || n > 605 {
 			t.Errorf("%d readings of one that does not, in 600 s", n)
 		}
-		if got := last(l.sheet.of("dead7/p")); got != "bad timeout" {
+		if got := last(l.Sheet.Of("dead7/p")); got != "bad timeout" {
 			t.Error(got)
 		}
 	})
@@ -112,7 +113,7 @@ func TestDeadDeviceComesBack(t *testing.T) {
 			}
 		}))
 		time.Sleep(80 * time.Second)
-		if s := l.driver.Status().Devices[1]; !s.Online || s.Since.At > 75_000 {
+		if s := l.Driver.Status().Devices[1]; !s.Online || s.Since.At > 75_000 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -142,7 +143,7 @@ func TestAnonymousReplies(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		for _, dev := range []string{"a", "b"} {
 			good := 0
-			for _, r := range l.sheet.of(dev + "/p") {
+			for _, r := range l.Sheet.Of(dev + "/p") {
 				if r.Quality == gateway.Good {
 					good++
 					if want := map[string]string{"a": "1", "b": "2"}[dev]; r.Value.String() != want {
@@ -186,7 +187,7 @@ func TestListen(t *testing.T) {
 			return nil
 		})
 		time.Sleep(8500 * time.Millisecond)
-		if got := values(l.sheet.of("a/p")); got != "1.25, bad unit, bad timeout, bad timeout, bad timeout, 1.75" {
+		if got := values(l.Sheet.Of("a/p")); got != "1.25, bad unit, bad timeout, bad timeout, bad timeout, 1.75" {
 			t.Error(got)
 		}
 	})
@@ -215,13 +216,13 @@ func TestStream(t *testing.T) {
 			})(ctx, far)
 		})
 		time.Sleep(30 * time.Second)
-		l.stop()
+		l.Stop()
 		synctest.Wait()
 		all := strings.ReplaceAll(strings.Join(heard, ""), "\r", " ")
 		if !strings.HasPrefix(all, "X GO X GO X GO ") || !strings.HasSuffix(all, " X ") {
 			t.Error(all)
 		}
-		if got := values(l.sheet.of("a/p")); !strings.HasPrefix(got, "1, ") || strings.Count(got, "1") < 3 {
+		if got := values(l.Sheet.Of("a/p")); !strings.HasPrefix(got, "1, ") || strings.Count(got, "1") < 3 {
 			t.Error(got)
 		}
 	})
@@ -245,7 +246,7 @@ func TestInit(t *testing.T) {
 		}))
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		rs := l.sheet.of("a/p")
+		rs := l.Sheet.Of("a/p")
 		bad := 0
 		for _, r := range rs {
 			if r.Quality != gateway.Good {
@@ -305,7 +306,7 @@ func TestSteps(t *testing.T) {
 				}))
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
-				if got := last(l.sheet.of("a/p")) + " " + last(l.sheet.of("a/t")) + " " + last(l.sheet.of("a/values")); got != "101.325 -2.5 2" {
+				if got := last(l.Sheet.Of("a/p")) + " " + last(l.Sheet.Of("a/t")) + " " + last(l.Sheet.Of("a/values")); got != "101.325 -2.5 2" {
 					t.Error(got)
 				}
 				if took := fetched.Sub(measured); took < c.took || took > c.took+300*time.Millisecond {
@@ -343,11 +344,11 @@ func TestIdle(t *testing.T) {
 					}
 				}))
 				time.Sleep(5100 * time.Millisecond)
-				if got := last(l.sheet.of("a/p")); got != c.want {
+				if got := last(l.Sheet.Of("a/p")); got != c.want {
 					t.Error(got)
 				}
 				if c.pieces > 2 {
-					l.cancel()
+					l.Cancel()
 				}
 			})
 		})
@@ -365,15 +366,15 @@ func TestReadHeard(t *testing.T) {
 			_, err := io.WriteString(far, "\rP=1.25bar\r")
 			return err
 		})
-		answers, err := l.driver.Read(t.Context(), "a", "p")
+		answers, err := l.Driver.Read(t.Context(), "a", "p")
 		if err != nil || len(answers) != 1 || last([]gateway.Reading{answers[0].Reading}) != "1.25" {
 			t.Errorf("%+v, %v", answers, err)
 		}
 		time.Sleep(10 * time.Second)
-		if n := len(l.sheet.of("a/p")); n != 0 {
+		if n := len(l.Sheet.Of("a/p")); n != 0 {
 			t.Errorf("%d readings", n)
 		}
-		if answers, err := l.driver.Read(t.Context(), "a", "p"); err != nil || last([]gateway.Reading{answers[0].Reading}) != "bad timeout" {
+		if answers, err := l.Driver.Read(t.Context(), "a", "p"); err != nil || last([]gateway.Reading{answers[0].Reading}) != "bad timeout" {
 			t.Errorf("%+v, %v", answers, err)
 		}
 	})
@@ -392,7 +393,7 @@ func TestBreak(t *testing.T) {
 		var held []time.Duration
 		o := options(t, map[string]string{"a": strings.Replace(sdi12, "send = '{address}M3!'", "break = \"12ms\"\nsend = '{address}M3!'", 1)})
 		l := startWith(t, o, func(context.Context) (gateway.Line, error) {
-			line, far := newWire(char)
+			line, far := keepertest.NewWire(char)
 			go func() {
 				_ = serve('!', func(request string, say func(string)) {
 					say(map[string]string{"0M3!": "00002\r\n", "0D0!": "0+1-2\r\n"}[request])
@@ -402,7 +403,7 @@ func TestBreak(t *testing.T) {
 		})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if got := last(l.sheet.of("a/p")); got != "1" || len(held) != 1 || held[0] != 12*time.Millisecond {
+		if got := last(l.Sheet.Of("a/p")); got != "1" || len(held) != 1 || held[0] != 12*time.Millisecond {
 			t.Errorf("%s, held %v", got, held)
 		}
 	})
@@ -413,7 +414,7 @@ func TestTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, options(t, map[string]string{"a": sdi12}), char, serve('!', func(request string, say func(string)) { say("09992\r\n") }))
 		time.Sleep(100 * time.Second)
-		if got := values(l.sheet.of("a/p")); got != "bad device, bad device, bad device, bad device" {
+		if got := values(l.Sheet.Of("a/p")); got != "bad device, bad device, bad device, bad device" {
 			t.Error(got)
 		}
 	})
@@ -482,7 +483,7 @@ func TestWrite(t *testing.T) {
 			synctest.Wait()
 			before := writes
 			deaf, stubborn = c.deaf, c.stubborn
-			a, err := l.driver.Write(t.Context(), "a", "p", number(c.value))
+			a, err := l.Driver.Write(t.Context(), "a", "p", number(c.value))
 			if c.want == "" && (err != nil || a.Reading.Value.String() != c.value) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%s: %v, %v; want %q", c.value, a.Reading.Value, err, c.want)
 			}
@@ -497,7 +498,7 @@ func TestWrite(t *testing.T) {
 func TestWritesNeverUnlessAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, options(t, map[string]string{"a": settable}), char, serve('\r', func(_ string, say func(string)) { say("P=1\r") }))
-		if _, err := l.driver.Write(t.Context(), "a", "p", gateway.Int(1)); !errors.Is(err, text.ErrRefused) {
+		if _, err := l.Driver.Write(t.Context(), "a", "p", gateway.Int(1)); !errors.Is(err, text.ErrRefused) {
 			t.Error(err)
 		}
 	})
@@ -510,8 +511,8 @@ func TestReadAndTraceAndLend(t *testing.T) {
 		n := 0
 		l := start(t, o, char, serve('\r', func(_ string, say func(string)) { n++; say("?01CP=14.45\r") }))
 		var seen []string
-		stop := l.driver.Trace(func(f gateway.Frame) { seen = append(seen, f.Text) })
-		answers, err := l.driver.Read(t.Context(), "a", "")
+		stop := l.Driver.Trace(func(f gateway.Frame) { seen = append(seen, f.Text) })
+		answers, err := l.Driver.Read(t.Context(), "a", "")
 		stop()
 		if err != nil || len(answers) != 1 || last([]gateway.Reading{answers[0].Reading}) != "14.45" || string(answers[0].Request) != "*01P1\r" || string(answers[0].Reply) != "?01CP=14.45\r" {
 			t.Errorf("%+v %v", answers, err)
@@ -519,16 +520,16 @@ func TestReadAndTraceAndLend(t *testing.T) {
 		if got := strings.Join(seen, ""); got != `"*01P1\r""?01CP=14.45\r"` {
 			t.Error(got)
 		}
-		if _, err := l.driver.Read(t.Context(), "a", "q"); !errors.Is(err, text.ErrUnknown) {
+		if _, err := l.Driver.Read(t.Context(), "a", "q"); !errors.Is(err, text.ErrUnknown) {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n != 1 || len(l.sheet.of("a/p")) != 0 {
+		if n != 1 || len(l.Sheet.Of("a/p")) != 0 {
 			t.Errorf("%d requests although nothing was asked", n)
 		}
-		if err := l.driver.Lend(t.Context(), func(context.Context) error {
-			if s := l.driver.Status(); s.Open {
+		if err := l.Driver.Lend(t.Context(), func(context.Context) error {
+			if s := l.Driver.Status(); s.Open {
 				t.Error("open while lent")
 			}
 			return nil
@@ -536,7 +537,7 @@ func TestReadAndTraceAndLend(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
-		if _, err := l.driver.Read(t.Context(), "a", "p"); err != nil {
+		if _, err := l.Driver.Read(t.Context(), "a", "p"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -551,24 +552,24 @@ func TestLineDown(t *testing.T) {
 			if tries++; tries < 8 {
 				return nil, errors.New("no such device")
 			}
-			line, far := newWire(char)
+			line, far := keepertest.NewWire(char)
 			go func() {
 				_ = serve('\r', func(_ string, say func(string)) { say("?01CP=1\r") })(t.Context(), far)
 			}()
 			return line, nil
 		})
 		time.Sleep(5500 * time.Millisecond)
-		if got := last(l.sheet.of("a/p")); got != "bad line" {
+		if got := last(l.Sheet.Of("a/p")); got != "bad line" {
 			t.Error(got)
 		}
-		if n := len(l.sheet.of("a/p")); n < 5 || n > 7 {
+		if n := len(l.Sheet.Of("a/p")); n < 5 || n > 7 {
 			t.Errorf("%d readings", n)
 		}
 		time.Sleep(30 * time.Second)
-		if got := last(l.sheet.of("a/p")); got != "1" {
+		if got := last(l.Sheet.Of("a/p")); got != "1" {
 			t.Error(got)
 		}
-		if s := l.driver.Status(); s.Devices[0].Missed < 5 || !s.Open {
+		if s := l.Driver.Status(); s.Devices[0].Missed < 5 || !s.Open {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -587,7 +588,7 @@ func TestBabble(t *testing.T) {
 			return nil
 		})
 		time.Sleep(10 * time.Second)
-		if rs := l.sheet.of("a/p"); len(rs) < 9 || last(rs) != "bad device" {
+		if rs := l.Sheet.Of("a/p"); len(rs) < 9 || last(rs) != "bad device" {
 			t.Errorf("%d readings, %s", len(rs), last(rs))
 		}
 	})
@@ -614,7 +615,7 @@ func TestCharacterDelay(t *testing.T) {
 		})
 		time.Sleep(900 * time.Millisecond)
 		synctest.Wait()
-		if got := last(l.sheet.of("a/p")); got != "1" || took < 100*time.Millisecond {
+		if got := last(l.Sheet.Of("a/p")); got != "1" || took < 100*time.Millisecond {
 			t.Errorf("%s after %s", got, took)
 		}
 	})
