@@ -23,6 +23,13 @@ func (g *instance) handler() http.Handler {
 			status.Reply(w, answers, err)
 		}
 	})
+	mux.HandleFunc("POST /read-there", func(w http.ResponseWriter, r *http.Request) {
+		var q thereQuestion
+		if decode(w, r, &q) {
+			answers, err := g.readThere(r.Context(), q)
+			status.Reply(w, answers, err)
+		}
+	})
 	mux.HandleFunc("POST /hold", func(w http.ResponseWriter, r *http.Request) {
 		var q holdQuestion
 		if decode(w, r, &q) {

@@ -115,6 +115,10 @@ func TestForeignToolsThroughTheGateway(t *testing.T) {
 			t.Errorf("read lacks %q:\n%s", want, out)
 		}
 	}
+	out = command(t, 0, "read", "--serial", port, "holding:2:float32", "-c", b.config) // a port that the gateway has
+	if !strings.Contains(out, "instrument/holding-2") || !strings.Contains(out, "good") {
+		t.Errorf("read --serial:\n%s", out)
+	}
 	trace := gaugeway(t, "trace", "rs485", "-c", b.config)
 	trace.says("→ 01 03 00 02 00 08")
 	trace.says("← 01 03 10")
