@@ -232,6 +232,50 @@ func TestForeignToolsAlone(t *testing.T) {
 	}
 }
 
+// TestForeignTextInstrument has a barometer that a Python program plays on a
+// pseudo-terminal, told only what stands in its manual.
+func TestForeignTextInstrument(t *testing.T) {
+	near, far, _ := ptyPair(t)
+	instrument := start(t, nil, "/usr/bin/python3", "testdata/barometer.py", far)
+	instrument.says("ready")
+	b := newBox(t, fmt.Sprintf(`
+[line.ascii]
+protocol = "text"
+serial = %q
+[device.barometer]
+line = "ascii"
+address = 1
+interval = "200ms"
+profile = "honeywell-ppt"
+[device.barometer.tag.pressure]
+unit = "psi"
+alarm_high = 20
+`, near))
+	b.start()
+	site := func(tag string) string { return b.onSite("pad-7/barometer/"+tag, 1)["pad-7/barometer/"+tag] }
+	eventually(t, "the pressure", func() bool { return strings.Contains(site("pressure"), `"value":14.45,"unit":"psi","quality":"good"`) })
+	eventually(t, "the temperature", func() bool { return strings.Contains(site("temperature"), `"value":24.5,"unit":"degC"`) })
+	say := func(what string) {
+		t.Helper()
+		if _, err := fmt.Fprintln(instrument.in, what); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("21.00")
+	eventually(t, "the alarm", func() bool { return strings.Contains(site("pressure/_alarm"), `"state":"high"`) })
+	say("..")
+	eventually(t, "a missing value is none", func() bool {
+		return strings.Contains(site("pressure"), `"value":null,"unit":"psi","quality":"bad","reason":"sentinel","last":21`)
+	})
+	say("silent")
+	eventually(t, "silence is told", func() bool { return strings.Contains(site("pressure"), `"reason":"timeout"`) })
+	say("14.50")
+	eventually(t, "it is back", func() bool { return strings.Contains(site("pressure"), `"value":14.5,`) })
+	if out := command(t, 0, "read", "barometer/pressure", "-c", b.config); !strings.Contains(out, "14.5") || !strings.Contains(out, "2A 30 31 50 31 0D") {
+		t.Error(out)
+	}
+}
+
 // command runs a command to its end, wants its exit code, and returns what it said.
 func command(t *testing.T, code int, args ...string) string {
 	t.Helper()

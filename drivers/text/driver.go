@@ -96,9 +96,9 @@ func New(o Options) (*Driver, error) {
 
 func (d *Driver) add(name string, o DeviceOptions, asked bool) {
 	in, _ := compile(name, o)
-	dev := &device{name: name, in: in, unit: d.unitOf(o.Address), index: len(d.devices)}
+	dev := &device{name: name, in: in, unit: d.unitOf(string(o.Address)), index: len(d.devices)}
 	d.devices = append(d.devices, dev)
-	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: o.Address, Since: d.status.Since, Cause: gateway.Starting, Reason: startingReason})
+	d.status.Devices = append(d.status.Devices, gateway.DeviceStatus{Device: name, Unit: string(o.Address), Since: d.status.Since, Cause: gateway.Starting, Reason: startingReason})
 	for _, tagName := range slices.Sorted(maps.Keys(o.Tags)) {
 		if t := in.tagNamed(tagName); t != nil {
 			d.tags = append(d.tags, t.tag)
