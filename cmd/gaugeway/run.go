@@ -93,6 +93,9 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	g.broker = broker.New(c.Site, c.Broker, tap, log.With("room", "broker"))
 	g.broker.Now, g.broker.Version = boot.Now, version
 	g.broker.Written = g.written
+	for _, u := range g.uplinks {
+		u.Deliver = g.broker.Bridge
+	}
 	g.holds = gateway.NewHolds(g.broker)
 	if err := g.broker.Listen(); err != nil {
 		log.Error("the on-box broker cannot be reached; trying again", "error", err)
