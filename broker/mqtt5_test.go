@@ -166,7 +166,9 @@ func TestMQTT5_3_1_2_11_ReceiveMaximumAndPacketSize(t *testing.T) {
 		p.expect(pub5(flagDup|2, 3, "t", "", "2"))
 		p.send(ackPacket(typePuback, 3))
 		p.expect(m(4, "3"))
-		p.send(ackPacket(typePuback, 4), disconnect)
+		p.send(ackPacket(typePuback, 4))
+		p.expect(m(5, "4"))
+		p.send(disconnect)
 		// [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is too large is left out as if it were sent.
 		p = join(t, b)
 		p.send(connect5("a", 0, "27 00000014"))
