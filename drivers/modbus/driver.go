@@ -51,7 +51,7 @@ type Driver struct {
 	writes    bool
 	writing   chan struct{} // held while a person writes
 	inquiries chan *inquiry // from errands
-	loans     chan *loan
+	loans     gateway.Lender
 	waiting   []*inquiry // for their turn
 	tap       *tap       // on the open line
 	asked     bool       // the last transaction was of an inquiry
@@ -62,11 +62,8 @@ type Driver struct {
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
 	busy   gateway.Usage
-	port   uart // nil while there is none that counts
+	port   gateway.UARTCounter // nil while there is none that counts
 }
-
-// uart is a line whose hardware counts errors.
-type uart interface{ UART() gateway.UARTErrors }
 
 // startingReason is why nothing is known yet.
 const startingReason = "starting"
@@ -104,7 +101,7 @@ func New(o Options) (*Driver, error) {
 		writes:       o.Writes,
 		writing:      make(chan struct{}, 1),
 		inquiries:    make(chan *inquiry),
-		loans:        make(chan *loan),
+		loans:        gateway.NewLender(),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)

@@ -21,7 +21,7 @@ func (d *Driver) poll(ctx context.Context, x engine) error {
 			return err
 		}
 		select {
-		case l := <-d.loans:
+		case l := <-d.loans.Asked():
 			return l
 		default:
 		}
@@ -71,7 +71,7 @@ func (d *Driver) idle(ctx context.Context, x engine, timer *time.Timer, now time
 	case q := <-d.arrivals():
 		d.waiting = append(d.waiting, q)
 		return nil
-	case l := <-d.loans:
+	case l := <-d.loans.Asked():
 		return l
 	case <-timer.C:
 		return nil

@@ -37,14 +37,14 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		if closeErr := l.Close(); closeErr != nil {
 			d.log.Debug("close", "reason", closeErr.Error())
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if l, is := err.(*loan); is { //nolint:errorlint // poll returns it bare
+		if l, is := err.(*gateway.Loan); is { //nolint:errorlint // poll returns it bare
 			if err := d.lend(ctx, l); err != nil {
 				return err
 			}
 			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		d.log.Debug("line lost", "reason", err.Error())
 		if d.proved || errors.Is(err, errWorn) {
@@ -73,7 +73,7 @@ func (d *Driver) work(ctx context.Context, l gateway.Line) error {
 func (d *Driver) hasPort(l gateway.Line) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.port, _ = l.(uart)
+	d.port, _ = l.(gateway.UARTCounter)
 }
 
 func (d *Driver) engine(l gateway.Line) engine {
@@ -191,7 +191,7 @@ func (d *Driver) rest(ctx context.Context) error {
 		select {
 		case <-timer.C:
 			d.begin(time.Now(), true)
-		case l := <-d.loans:
+		case l := <-d.loans.Asked():
 			timer.Stop()
 			return d.lend(ctx, l)
 		case <-ctx.Done():

@@ -43,16 +43,17 @@ type Driver struct {
 	backoff   time.Duration
 
 	errands chan *errand
-	loans   chan *loan
+	loans   gateway.Lender
 	waiting []*errand // for their turn
 	asked   bool      // the last transaction was of an errand
 	lent    bool
 
-	traces traces
+	traces gateway.Traces
 
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
-	busy   usage
+	busy   gateway.Usage
+	port   gateway.UARTCounter // nil while there is none that counts
 }
 
 // startingReason is why nothing is known yet.
@@ -82,7 +83,7 @@ func New(o Options) (*Driver, error) {
 	d := &Driver{
 		line: o.Line, timeout: o.responseTimeout(), retries: o.retries(), writes: o.Writes, mute: o.Asked, now: o.Now,
 		log:     slog.New(slog.DiscardHandler),
-		errands: make(chan *errand), loans: make(chan *loan),
+		errands: make(chan *errand), loans: gateway.NewLender(),
 	}
 	if o.Log != nil {
 		d.log = o.Log.With("line", o.Line)

@@ -35,7 +35,7 @@ func (d *Driver) hear(ctx context.Context, x *engine, dev *device) error {
 			return err
 		}
 		select {
-		case l := <-d.loans:
+		case l := <-d.loans.Asked():
 			return l
 		default:
 		}

@@ -24,7 +24,7 @@ func (d *Driver) work(ctx context.Context, x *engine) error {
 			return err
 		}
 		select {
-		case l := <-d.loans:
+		case l := <-d.loans.Asked():
 			return l
 		default:
 		}
@@ -79,7 +79,7 @@ func (d *Driver) idle(ctx context.Context, x *engine, timer *time.Timer, now tim
 	case e := <-d.arrivals():
 		d.waiting = append(d.waiting, e)
 		return nil
-	case l := <-d.loans:
+	case l := <-d.loans.Asked():
 		return l
 	case <-timer.C:
 		return nil

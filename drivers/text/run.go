@@ -32,21 +32,23 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		}
 		d.proved, d.downKnown = false, false
 		x := newEngine(l, d)
+		d.hasPort(l)
 		err = d.work(ctx, x)
+		d.hasPort(nil)
 		if ctx.Err() != nil {
 			d.hush(x)
 		}
 		if closeErr := l.Close(); closeErr != nil {
 			d.log.Debug("close", "reason", closeErr.Error())
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if l, is := err.(*loan); is { //nolint:errorlint // poll returns it bare
+		if l, is := err.(*gateway.Loan); is { //nolint:errorlint // poll returns it bare
 			if err := d.lend(ctx, l); err != nil {
 				return err
 			}
 			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		d.log.Debug("line lost", "reason", err.Error())
 		if d.proved {
@@ -135,7 +137,7 @@ func (d *Driver) rest(ctx context.Context) error {
 		select {
 		case <-timer.C:
 			d.begin(time.Now(), true)
-		case l := <-d.loans:
+		case l := <-d.loans.Asked():
 			timer.Stop()
 			return d.lend(ctx, l)
 		case <-ctx.Done():

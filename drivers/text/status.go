@@ -14,42 +14,18 @@ func (d *Driver) Status() gateway.LineStatus {
 	defer d.mu.Unlock()
 	s := d.status
 	s.Devices = slices.Clone(s.Devices)
-	s.Busy = d.busy.share(time.Now())
+	s.Busy = d.busy.Share(time.Now())
+	if d.port != nil {
+		s.UART = d.port.UART()
+	}
 	return s
 }
 
-// usage measures which share of the time a line is used, over the last minute
-// or so.
-type usage struct {
-	began time.Time
-	spent time.Duration
-	last  float64
-	known bool
-}
-
-const usageWindow = time.Minute
-
-func (u *usage) add(from, to time.Time) {
-	if u.began.IsZero() {
-		u.began = from
-	}
-	u.spent += to.Sub(from)
-	if age := to.Sub(u.began); age >= usageWindow {
-		u.last, u.known = float64(u.spent)/float64(age), true
-		u.began, u.spent = to, 0
-	}
-}
-
-func (u *usage) share(now time.Time) float64 {
-	age := now.Sub(u.began)
-	switch {
-	case u.began.IsZero() || age <= 0:
-		return u.last
-	case u.known && age < usageWindow/4:
-		return u.last
-	default:
-		return min(1, float64(u.spent)/float64(age))
-	}
+// hasPort notes the line that is open, nil for none, for what Status asks it.
+func (d *Driver) hasPort(l gateway.Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.port, _ = l.(gateway.UARTCounter)
 }
 
 // strayBytes counts bytes that are no part of a reply. at is when they came, if
@@ -96,7 +72,7 @@ func (d *Driver) unbroken() {
 func (d *Driver) count(sent, at time.Time, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.busy.add(sent, at)
+	d.busy.Add(sent, at)
 	d.status.Requests++
 	switch {
 	case err == nil:
