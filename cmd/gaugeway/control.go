@@ -66,7 +66,7 @@ func (g *instance) hold(ctx context.Context, q holdQuestion) error {
 	}
 	g.holds.Hold(q.Device, time.Now().Add(length))
 	g.log.Info("device held", "device", q.Device, "for", length, "by", status.Peer(ctx))
-	return nil
+	return g.saveHolds()
 }
 
 // readQuestion asks for one read, outside the intervals.

@@ -97,6 +97,7 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 		u.Deliver = g.broker.Bridge
 	}
 	g.holds = gateway.NewHolds(g.broker)
+	g.loadHolds()
 	if err := g.broker.Listen(); err != nil {
 		log.Error("the on-box broker cannot be reached; trying again", "error", err)
 	}
