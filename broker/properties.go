@@ -120,7 +120,7 @@ func in(packets ...byte) (set uint16) {
 
 // handedOn are the properties of a message that belong to its receivers, and go
 // to them as they came and in their order ([MQTT-3.3.2-4], [MQTT-3.3.2-18], …).
-const handedOn = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propUser
+const handedOn uint64 = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propUser
 
 // properties are those of one packet.
 type properties struct {
