@@ -37,6 +37,7 @@ type Driver struct {
 	wasSilent    bool      // the last try was of one that does not answer
 
 	proved    bool   // the open line has answered
+	known     bool   // nobody but this driver has asked on the line of late
 	downKnown bool   // a try to open has failed since it was last open
 	noBreak   bool   // it was told that the line cannot send a break
 	lastErr   string // why the line is down, as it was logged

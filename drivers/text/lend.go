@@ -20,7 +20,7 @@ func (d *Driver) Lend(ctx context.Context, use func(context.Context) error) erro
 func (d *Driver) lend(ctx context.Context, l *gateway.Loan) error {
 	d.log.Info("line lent")
 	defer d.log.Info("line returned")
-	d.lent, d.downKnown = true, true
+	d.lent, d.downKnown, d.known = true, true, false
 	defer func() { d.lent = false }()
 	d.close(gateway.Maintenance, gateway.LentReason)
 	return l.Grant(ctx, func() time.Time {

@@ -13,6 +13,9 @@ const (
 	// A port that is missing is looked for this often.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
+
+	// strangerWait bounds how long answers to others are waited for.
+	strangerWait = 500 * time.Millisecond
 )
 
 // Run reads until ctx ends, and returns ctx's error. It owns the lines that open
@@ -57,6 +60,25 @@ func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Li
 		d.down(err)
 		if err := d.rest(ctx); err != nil {
 			return err
+		}
+	}
+}
+
+// distrust leaves the line alone for a while after it was opened for the first
+// time, or after a loan: a reply may still come that somebody else asked for, or
+// this program before it was started anew.
+func (d *Driver) distrust() {
+	if d.known {
+		return
+	}
+	d.known = true
+	until := time.Now().Add(min(d.timeout, strangerWait))
+	if until.After(d.blockedUntil) {
+		d.blockedUntil = until
+	}
+	for _, s := range d.sweeps {
+		if !s.active && s.due.Before(until) {
+			s.due = until
 		}
 	}
 }
