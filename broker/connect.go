@@ -195,10 +195,10 @@ func checkConnectFlags(flags byte, v version) error {
 func (c *connect) check() error {
 	if c.will != nil {
 		if err := gateway.ValidTopic(c.will.topic); err != nil {
-			return violated("CONNECT whose will topic %v", err)
+			return violatedAs(reasonTopicInvalid, "CONNECT whose will topic %v", err)
 		}
 		if levels(c.will.topic) > maxLevels {
-			return violated("CONNECT whose will topic has more than %d levels", maxLevels)
+			return violatedAs(reasonTopicInvalid, "CONNECT whose will topic has more than %d levels", maxLevels)
 		}
 	}
 	switch {
@@ -253,7 +253,11 @@ func (c *connect) appendRefusal(b []byte, err error) []byte {
 		code = v.code
 	}
 	if c.version == mqtt5 {
-		return appendConnack5(b, 0, code, appendTextProperty(nil, propReasonString, err.Error()))
+		said := appendConnack5(b, 0, code, appendTextProperty(nil, propReasonString, err.Error()))
+		if c.maximumPacket > 0 && len(said)-len(b) > c.maximumPacket { // [MQTT-3.2.2-19]
+			return appendConnack5(b, 0, code, nil)
+		}
+		return said
 	}
 	if old, ok := returnCodes[code]; ok && errors.As(err, &r) {
 		return append(b, typeConnack<<4, 2, 0, old)

@@ -51,7 +51,7 @@ func (b *Broker) answerPing(c *conn) {
 
 // disconnected handles a DISCONNECT (MQTT 5.0, 3.14).
 func (b *Broker) disconnected(c *conn, p *packet) error {
-	c.keepWill = p.code == reasonDisconnectWithWill // whatever follows: [MQTT-3.1.2-8]
+	c.keepWill = p.code != reasonSuccess // only who says that all is well takes it back: [MQTT-3.1.2-10], [MQTT-3.14.4-3]
 	if !p.props.given(propSessionExpiry) {
 		return errDisconnect
 	}
