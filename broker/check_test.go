@@ -52,7 +52,14 @@ func (b *Broker) check(t testing.TB) {
 
 func (b *Broker) checkTrees(t testing.TB) {
 	t.Helper()
-	nodes, subs := count(&b.subs.root, func(v *[]target) int { return len(*v) })
+	nodes, subs := count(&b.subs.root, func(v *[]target) (n int) {
+		for _, t := range *v {
+			if n++; t.group != nil {
+				n += len(t.group.members) - 1
+			}
+		}
+		return n
+	})
 	if nodes != b.subs.nodes || subs != b.subsCount {
 		t.Errorf("%d nodes, %d subscriptions in the tree; counts %d, %d", nodes, subs, b.subs.nodes, b.subsCount)
 	}
