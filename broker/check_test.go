@@ -142,6 +142,7 @@ func noLeak(t *testing.T, test func()) {
 	goroutinesBefore, heapBefore := measure()
 	test()
 	goroutines, heap := measure()
+	t.Logf("%d goroutines and %d KB before, %d and %d KB after", goroutinesBefore, heapBefore>>10, goroutines, heap>>10)
 	if goroutines > goroutinesBefore {
 		stacks := make([]byte, 1<<16)
 		t.Errorf("%d goroutines before, %d after\n%s", goroutinesBefore, goroutines, stacks[:runtime.Stack(stacks, true)])

@@ -231,6 +231,11 @@ func (c *connect) appendConnack(b []byte, present bool, l limits) []byte {
 	return appendConnack5(b, flag, reasonSuccess, p)
 }
 
+// takes reports whether the packet is not larger than the client takes.
+func (c *connect) takes(packet []byte) bool {
+	return c.maximumPacket == 0 || len(packet) <= c.maximumPacket
+}
+
 // maxHeader is the longest fixed header; the limit of a packet is of its body.
 const maxHeader = 5
 
@@ -254,10 +259,13 @@ func (c *connect) appendRefusal(b []byte, err error) []byte {
 	}
 	if c.version == mqtt5 {
 		said := appendConnack5(b, 0, code, appendTextProperty(nil, propReasonString, err.Error()))
-		if c.maximumPacket > 0 && len(said)-len(b) > c.maximumPacket { // [MQTT-3.2.2-19]
-			return appendConnack5(b, 0, code, nil)
+		if c.takes(said[len(b):]) {
+			return said
 		}
-		return said
+		if said = appendConnack5(b, 0, code, nil); c.takes(said[len(b):]) { // [MQTT-3.2.2-19]
+			return said
+		}
+		return b // [MQTT-3.1.2-24]
 	}
 	if old, ok := returnCodes[code]; ok && errors.As(err, &r) {
 		return append(b, typeConnack<<4, 2, 0, old)

@@ -254,6 +254,18 @@ func TestMQTT5_MaximumPacketSizeOfTheClient(t *testing.T) {
 		p := join(t, b)
 		p.send(connect5("a", connectClean, "27 00000014 15 0003 'abc'"))
 		p.expect(hx("20 03 00 8c 00")) // [MQTT-3.2.2-19]
+		p = join(t, b)
+		p.send(connect5("a", connectClean, "27 0000000f")) // a CONNACK has 16 bytes
+		p.ends(hx("20 03 00 83 00"))                       // [MQTT-3.1.2-24]
+		p = join(t, b)
+		p.send(connect5("a", connectClean, "27 00000004"))
+		p.ends()
+		p = enter5(t, b, connect5("a", connectClean, "27 00000010"), 0)
+		eleven := "0001 'a' 00" + strings.Repeat("0001 'b' 00", 10)
+		p.send(hx("82 2f 0001 00 " + eleven))
+		p.expect(append(hx("90 0e 0001 00"), make([]byte, 11)...))
+		p.send(hx("82 33 0001 00 " + eleven + "0001 'c' 00")) // whose SUBACK has 17
+		p.ends(hx("e0 01 95"))
 		p = enter5(t, b, connect5("a", 0, "11 0000003c 27 00000014"), 0)
 		p.subscribe5("t", 2, "", 2)
 		q := enter5(t, b, connect5("q", connectClean, ""), 0)
