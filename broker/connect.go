@@ -45,7 +45,8 @@ type will struct {
 	message
 	retain bool
 	delay  time.Duration // and how long after
-	life   time.Duration // of the message, from then on; 0 for ever
+	life   time.Duration // of the message, from then on
+	mortal bool          // it has one
 }
 
 // refusal is a CONNECT that is answered before the connection is closed.
@@ -141,7 +142,7 @@ func (c *connect) readWill(r *cursor, flags byte) error {
 			return err
 		}
 		c.will.delay = time.Duration(p.or(propWillDelay, 0)) * time.Second
-		c.will.life = time.Duration(p.or(propMessageExpiry, 0)) * time.Second
+		c.will.life, c.will.mortal = time.Duration(p.or(propMessageExpiry, 0))*time.Second, p.given(propMessageExpiry)
 		c.will.props = string(p.onward)
 		if err := checkResponse(p); err != nil {
 			return err

@@ -222,7 +222,10 @@ func TestMQTT5_WillRetain(t *testing.T) {
 		p.nc.Close()
 		synctest.Wait()
 		q := enter5(t, b, connect5("q", connectClean, ""), 0)
-		q.subscribe5("will", 0, "", 0) // [MQTT-3.1.2-14]
+		q.subscribe5("will", 0, "", 0)                                      // [MQTT-3.1.2-14]
+		p = enter5(t, b, withWill("a", connectClean, "", "02 00000000"), 0) // is over before it goes out, as a PUBLISH would be
+		p.nc.Close()
+		q.expect()
 		p = enter5(t, b, withWill("a", connectClean|connectWillRetain, "", "02 00000064"), 0)
 		time.Sleep(time.Hour) // its life begins with its publication
 		p.nc.Close()
