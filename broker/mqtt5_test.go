@@ -130,7 +130,7 @@ func TestMQTT5_3_1_2_4_CleanStartAndExpiry(t *testing.T) {
 		p = join(t, b)
 		p.send(connect5("a", 0, "11 0000003c"))
 		p.expect(accepted5(1), pub5(2, 1, "t", "", "kept"))
-		p.send(ackPacket(typePuback, 1), hx("e0 07 00 05 11 00000005")) // leaves, and lets it last 5 s ([MQTT-3.14.2-2])
+		p.send(ackPacket(typePuback, 1), hx("e0 07 00 05 11 00000005")) // leaves, and lets it last 5 s (3.14.2.2.2)
 		time.Sleep(6 * time.Second)
 		enter5(t, b, connect5("a", 0, ""), 0) // over
 		if n := b.Stats().Subscriptions; n != 0 {
