@@ -335,7 +335,7 @@ func exportTo(ctx context.Context, v *buffer.View, q exportQuestion, site string
 		return err
 	}
 	err := v.Export(ctx, q.filter(), write.reading)
-	return errors.Join(err, out.Flush())
+	return errors.Join(err, write.end(), out.Flush())
 }
 
 // exportError is the trailer that says how an export ended.

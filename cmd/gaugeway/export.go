@@ -17,6 +17,7 @@ var exportFormats = []string{"csv", "ndjson"}
 type exporter interface {
 	head() error
 	reading(buffer.Exported) error
+	end() error
 }
 
 func newExporter(format, site string, w io.Writer) exporter {
@@ -33,17 +34,14 @@ type csvExporter struct {
 	row []string
 }
 
-func (x *csvExporter) write() error {
-	if err := x.csv.Write(x.row); err != nil {
-		return err
-	}
+func (x *csvExporter) end() error {
 	x.csv.Flush()
 	return x.csv.Error()
 }
 
 func (x *csvExporter) head() error {
 	x.row = append(x.row[:0], csvHeader...)
-	return x.write()
+	return x.csv.Write(x.row)
 }
 
 // reading writes a message of a client on the site with its topic as the tag
@@ -61,7 +59,7 @@ func (x *csvExporter) reading(r buffer.Exported) error {
 	at, timeQuality := exportedTime(r)
 	x.row = append(x.row[:0], at, device, tag, value, r.Reading.Tag.Unit, r.Quality.String(), r.Reason.String(),
 		r.Class.String(), r.Epoch.String(), strconv.FormatUint(uint64(r.Seq), 10), timeQuality, r.Alarm.String())
-	return x.write()
+	return x.csv.Write(x.row)
 }
 
 // exportedTime returns the time, "" where nobody knows it, and its quality.
@@ -80,6 +78,7 @@ type ndjsonExporter struct {
 }
 
 func (x *ndjsonExporter) head() error { return nil }
+func (x *ndjsonExporter) end() error  { return nil }
 
 func (x *ndjsonExporter) reading(r buffer.Exported) (err error) {
 	record := codec.Record{Site: x.site, Class: r.Class.String(), Epoch: r.Epoch.String(), Seq: uint64(r.Seq)}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -35,6 +36,9 @@ func TestExportedValuesAreExact(t *testing.T) {
 		if err := x.reading(r); err != nil {
 			t.Fatal(err)
 		}
+		if err := x.end(); err != nil {
+			t.Fatal(err)
+		}
 		read := csv.NewReader(&text)
 		rows, err := read.ReadAll()
 		// encoding/csv reads \r\n within quotes as \n, see its documentation.
@@ -59,7 +63,8 @@ func TestExportedMessagesKeepTopicAndPayload(t *testing.T) {
 	r := buffer.Exported{Reading: gateway.Reading{Tag: gateway.Foreign, Value: gateway.Message("hmi/esd", []byte{0, 1, 255})}, Seq: 1}
 	for format, want := range map[string]string{"csv": ",,hmi/esd,AAH/,,good,", "ndjson": `"topic":"hmi/esd","time_quality":"estimated","payload":"AAH/"`} {
 		var text bytes.Buffer
-		if err := newExporter(format, "pad-7", &text).reading(r); err != nil || !strings.Contains(text.String(), want) {
+		x := newExporter(format, "pad-7", &text)
+		if err := errors.Join(x.reading(r), x.end()); err != nil || !strings.Contains(text.String(), want) {
 			t.Errorf("%s: %s, %v", format, text.String(), err)
 		}
 	}
