@@ -38,6 +38,9 @@ func (g *instance) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /trace", g.trace)
 	mux.HandleFunc("POST /scan", g.scan)
+	mux.HandleFunc("GET /buffer/stats", g.bufferStats)
+	mux.HandleFunc("POST /buffer/verify", g.bufferVerify)
+	mux.HandleFunc("POST /buffer/export", g.bufferExport)
 	return mux
 }
 
