@@ -9,8 +9,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -60,6 +62,7 @@ func (l *looked) view() (*buffer.View, error) {
 	case path == "":
 		return nil, nil
 	}
+	signal.Ignore(syscall.SIGPIPE) // of head: the copy goes when the command fails, and would stay if it was killed
 	v, err := buffer.OpenView(path)
 	if errors.Is(err, flash.ErrInUse) {
 		return nil, fmt.Errorf("%w; or ask the gateway that runs: leave out --file and --directory", err)
