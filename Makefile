@@ -27,6 +27,7 @@ demo: build ## everything on this machine, no hardware: instruments, gateway, se
 test: ## every test, with the race detector, against parts that nobody here wrote; installs those first
 	@.ci/need test
 	go vet ./...
+	go vet -tags long ./drivers/modbus
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	go test -race -timeout 20m ./...
 	$(MAKE) test-arm
@@ -40,14 +41,14 @@ test-long: ## fuzzing, many random histories, and kill -9 again and again; hours
 	@.ci/need test
 	go test -timeout 2h -run EverySeq ./buffer -rapid.checks=20000
 	go test -timeout 2h -count 10 -run 'Kill|Fault' ./buffer ./cmd/gaugeway
-	GAUGEWAY_LONG=1 go test -timeout 1h -run 'Long|Fault' ./drivers/modbus
+	GAUGEWAY_LONG=1 go test -tags long -timeout 1h -run 'Long|Fault|Relay|Mutated' ./drivers/modbus ./broker
 	$(MAKE) fuzz FUZZTIME=5m
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz test, FUZZTIME each
 	@set -e; for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package; \
 		done; done
 
 bench: ## the figures of the README, as Go benchmarks

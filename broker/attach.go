@@ -160,7 +160,7 @@ func (b *Broker) publishWill(w *will, c *conn) {
 	if w == nil {
 		return
 	}
-	if w.life > 0 {
+	if w.mortal {
 		w.expires = time.Now().Add(w.life)
 	}
 	w.message.retain = w.retain

@@ -52,7 +52,14 @@ func (b *Broker) check(t testing.TB) {
 
 func (b *Broker) checkTrees(t testing.TB) {
 	t.Helper()
-	nodes, subs := count(&b.subs.root, func(v *[]target) int { return len(*v) })
+	nodes, subs := count(&b.subs.root, func(v *[]target) (n int) {
+		for _, t := range *v {
+			if n++; t.group != nil {
+				n += len(t.group.members) - 1
+			}
+		}
+		return n
+	})
 	if nodes != b.subs.nodes || subs != b.subsCount {
 		t.Errorf("%d nodes, %d subscriptions in the tree; counts %d, %d", nodes, subs, b.subs.nodes, b.subsCount)
 	}
@@ -135,6 +142,7 @@ func noLeak(t *testing.T, test func()) {
 	goroutinesBefore, heapBefore := measure()
 	test()
 	goroutines, heap := measure()
+	t.Logf("%d goroutines and %d KB before, %d and %d KB after", goroutinesBefore, heapBefore>>10, goroutines, heap>>10)
 	if goroutines > goroutinesBefore {
 		stacks := make([]byte, 1<<16)
 		t.Errorf("%d goroutines before, %d after\n%s", goroutinesBefore, goroutines, stacks[:runtime.Stack(stacks, true)])

@@ -225,6 +225,9 @@ func (c *conn) connect(body []byte) error {
 	con, err := parseConnect(body)
 	c.id, c.version = con.clientID, con.version
 	c.receiveMaximum, c.maximumPacket, c.problems = con.receiveMaximum, con.maximumPacket, con.problems
+	if err == nil && !con.takes(con.appendConnack(nil, false, c.b.limits)) {
+		err = refusal{reasonImplementation, "the client takes no packet as large as the answer to its CONNECT"}
+	}
 	if err == nil {
 		err = c.authenticate(&con)
 	}

@@ -45,7 +45,8 @@ type will struct {
 	message
 	retain bool
 	delay  time.Duration // and how long after
-	life   time.Duration // of the message, from then on; 0 for ever
+	life   time.Duration // of the message, from then on
+	mortal bool          // it has one
 }
 
 // refusal is a CONNECT that is answered before the connection is closed.
@@ -141,7 +142,7 @@ func (c *connect) readWill(r *cursor, flags byte) error {
 			return err
 		}
 		c.will.delay = time.Duration(p.or(propWillDelay, 0)) * time.Second
-		c.will.life = time.Duration(p.or(propMessageExpiry, 0)) * time.Second
+		c.will.life, c.will.mortal = time.Duration(p.or(propMessageExpiry, 0))*time.Second, p.given(propMessageExpiry)
 		c.will.props = string(p.onward)
 		if err := checkResponse(p); err != nil {
 			return err
@@ -195,10 +196,10 @@ func checkConnectFlags(flags byte, v version) error {
 func (c *connect) check() error {
 	if c.will != nil {
 		if err := gateway.ValidTopic(c.will.topic); err != nil {
-			return violated("CONNECT whose will topic %v", err)
+			return violatedAs(reasonTopicInvalid, "CONNECT whose will topic %v", err)
 		}
 		if levels(c.will.topic) > maxLevels {
-			return violated("CONNECT whose will topic has more than %d levels", maxLevels)
+			return violatedAs(reasonTopicInvalid, "CONNECT whose will topic has more than %d levels", maxLevels)
 		}
 	}
 	switch {
@@ -231,6 +232,11 @@ func (c *connect) appendConnack(b []byte, present bool, l limits) []byte {
 	return appendConnack5(b, flag, reasonSuccess, p)
 }
 
+// takes reports whether the packet is not larger than the client takes.
+func (c *connect) takes(packet []byte) bool {
+	return c.maximumPacket == 0 || len(packet) <= c.maximumPacket
+}
+
 // maxHeader is the longest fixed header; the limit of a packet is of its body.
 const maxHeader = 5
 
@@ -253,7 +259,14 @@ func (c *connect) appendRefusal(b []byte, err error) []byte {
 		code = v.code
 	}
 	if c.version == mqtt5 {
-		return appendConnack5(b, 0, code, appendTextProperty(nil, propReasonString, err.Error()))
+		said := appendConnack5(b, 0, code, appendTextProperty(nil, propReasonString, err.Error()))
+		if c.takes(said[len(b):]) {
+			return said
+		}
+		if said = appendConnack5(b, 0, code, nil); c.takes(said[len(b):]) { // [MQTT-3.2.2-19]
+			return said
+		}
+		return b // [MQTT-3.1.2-24]
 	}
 	if old, ok := returnCodes[code]; ok && errors.As(err, &r) {
 		return append(b, typeConnack<<4, 2, 0, old)

@@ -19,12 +19,15 @@ type target struct {
 
 // match finds the sessions that subscribed to topic, each once with the highest
 // QoS of its matching filters ([MQTT-3.3.5-1]) and all their identifiers
-// ([MQTT-3.3.4-3]), and the groups. The lock is held. The result is good until the next call.
-func (b *Broker) match(topic string, into []target) []target {
+// ([MQTT-3.3.4-3]), and the groups. Subscriptions of by that leave out what it
+// publishes do not count ([MQTT-3.8.3-3]). The lock is held.
+func (b *Broker) match(topic string, by *session, into []target) []target {
 	b.publication++
 	b.subs.matching(topic, func(subscribed *[]target) {
 		for _, t := range *subscribed {
 			switch {
+			case t.noLocal && t.s == by:
+				continue
 			case t.group == nil && t.s.found == b.publication:
 				into[t.s.foundPos].join(t)
 				continue
@@ -40,7 +43,6 @@ func (b *Broker) match(topic string, into []target) []target {
 // join makes one target of two subscriptions of a session that match.
 func (t *target) join(other target) {
 	t.qos = max(t.qos, other.qos)
-	t.noLocal = t.noLocal && other.noLocal
 	t.asIs = t.asIs || other.asIs
 	if len(other.ids) > 0 {
 		t.ids = slices.Concat(t.ids, other.ids)
@@ -51,10 +53,10 @@ func (t *target) join(other target) {
 // whether there was any. by is the session that published it, nil for the gateway.
 // The lock is held.
 func (b *Broker) route(m *message, by *session) (any bool) {
-	b.matches = b.match(m.topic, b.matches[:0])
+	b.matches = b.match(m.topic, by, b.matches[:0])
 	any = len(b.matches) > 0
 	for i := range b.matches {
-		if t := b.chosen(&b.matches[i], m.qos); t != nil && !(t.noLocal && t.s == by) { // [MQTT-3.8.3-3]
+		if t := b.chosen(&b.matches[i], m.qos); t != nil {
 			b.enqueue(t, m, t.flags(m))
 		}
 	}
@@ -189,15 +191,24 @@ func (c *conn) take(out *output) {
 // ([MQTT-3.1.2-25]).
 func (c *conn) nextItem(now time.Time) (item, bool) {
 	s := c.sess
-	if it, ok := c.replayed(); ok {
-		return it, true
+	for {
+		it, ok := c.replayed()
+		if !ok {
+			break
+		}
+		if it.m == nil || !c.tooLarge(&it) {
+			return it, true
+		}
+		c.b.stats.Undeliverable++
+		c.b.left(s, &it)
+		c.landed(c.replay - 1)
 	}
 	for {
 		it, ok := s.next(c.window())
 		if !ok {
 			return it, false
 		}
-		unsendable := it.m.expired(now) || c.maximumPacket > 0 && it.size(c.version) > c.maximumPacket
+		unsendable := it.m.expired(now) || c.tooLarge(&it)
 		if it.qos == 0 || unsendable {
 			c.b.left(s, &it)
 		}
@@ -214,6 +225,11 @@ func (c *conn) nextItem(now time.Time) (item, bool) {
 
 // window is how many messages may be on their way to the client ([MQTT-3.3.4-9]).
 func (c *conn) window() int { return min(c.b.limits.window, c.receiveMaximum) }
+
+// tooLarge reports whether the client does not take a packet of this size.
+func (c *conn) tooLarge(it *item) bool {
+	return c.maximumPacket > 0 && it.size(c.version) > c.maximumPacket
+}
 
 // size is the length of the whole packet.
 func (it *item) size(v version) int {
@@ -258,7 +274,7 @@ func (c *conn) acknowledged(p *packet) error {
 	s := c.sess
 	i, ok := s.flying(p.id)
 	if !ok {
-		if p.kind == typePubrec { // let the client finish
+		if p.kind == typePubrec && p.code < reasonUnspecified { // let the client finish ([MQTT-4.3.3-4])
 			c.answer(typePubrel, p.id, reasonUnknownID)
 		}
 		return nil

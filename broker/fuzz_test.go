@@ -2,8 +2,12 @@ package broker
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gaugeway/gaugeway/gateway"
@@ -39,8 +43,35 @@ var conversation = [][]byte{
 	hx("30 80 80 80 80 01"),
 }
 
+// conversation5 are packets of MQTT 5.
+var conversation5 = [][]byte{
+	connect5("a", connectClean, "11 0000003c 21 0005 22 000a 17 00"),
+	connect5("p", 0, "11 ffffffff 27 00000100"),
+	withWill("w", connectClean|connectWillRetain, "11 0000003c", "18 0000000a 02 0000000a 01 01 26 0001 'a' 0001 'b'"),
+	connect5("", connectClean, "26 0001 'a' 0001 'b'"),
+	connect5("m", connectClean, "15 0001 'x' 16 0001 'y'"),
+	sub5("t/#", 2, "0b 05"),
+	sub5("+/+", 1|4|8, "0b ffffff7f 26 0001 'a' 0001 'b'"),
+	sub5("$share/g/t/+", 1, ""),
+	sub5("$share/g/#", 2, "0b 8001"),
+	sub5("#", 0x18, ""),
+	hx("a2 08 0001 00 0003 't/#'"),
+	hx("a2 11 0001 00 000c '$share/g/t/+'"),
+	pub5(0, 0, "t/1", "23 0001", "x"),
+	pub5(0, 0, "", "23 0001", "y"),
+	pub5(2, 1, "t/1", "01 01 02 0000000a 03 0001 'c' 08 0001 'r' 09 0002 ffff 26 0001 'a' 0001 'b'", "x"),
+	pub5(3, 2, "t/2", "02 00000001", "retained"),
+	pub5(1, 0, "t/2", "", ""),
+	pub5(4, 3, "t/3", "", "x"),
+	pub5(12, 3, "t/3", "", "x"),
+	pub5(4, 4, "up/x", "26 0001 'a' 0001 'b'", "x"),
+	hx("40 02 0001"), hx("40 04 0001 10 00"), hx("50 02 0001"), hx("50 03 0002 80"),
+	hx("62 02 0003"), hx("62 0a 0003 92 06 1f 0003 'why'"), hx("70 02 0001"), hx("70 03 0002 92"),
+	hx("c0 00"), hx("e0 00"), hx("e0 01 04"), hx("e0 07 00 05 11 00000005"), hx("f0 02 19 00"),
+}
+
 func FuzzPacket(f *testing.F) {
-	for _, p := range conversation {
+	for _, p := range slices.Concat(conversation, conversation5) {
 		f.Add(p)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -91,14 +122,15 @@ func checkPacket(t *testing.T, p packet, v version, body []byte) {
 func FuzzConnection(f *testing.F) {
 	f.Add(bytes.Join(conversation[4:], nil), 100)
 	f.Add(bytes.Join(conversation, nil), 1)
-	for _, p := range conversation {
+	f.Add(bytes.Join(conversation5[5:], nil), 7)
+	for _, p := range slices.Concat(conversation, conversation5) {
 		f.Add(p, 3)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, piece int) {
 		tap := &fakeTap{}
 		b := New("pad-7", Options{}, tap, quietLog())
 		b.Append([]gateway.Reading{reading(pressure, 1, gateway.Int(1))}, nil)
-		for _, first := range [][]byte{connectPacket("p", false), connectPacket("a", true), nil} {
+		for _, first := range [][]byte{connectPacket("p", false), connectPacket("a", true), conversation5[0], conversation5[1], nil} {
 			b.Serve(&script{say: slices.Concat(first, data), piece: max(1, piece)}, "local")
 			b.check(t)
 			tap.finish(nil)
@@ -186,17 +218,34 @@ func splitLines(s string) []string {
 	return lines
 }
 
-// Twenty thousand connections with mutated packets: nobody else notices, and
+// How many packets TestMutatedPackets sends at the least; many with
+// GAUGEWAY_LONG=1 in the environment.
+const (
+	mutatedPackets     = 20_000
+	mutatedPacketsLong = 1_000_000
+)
+
+// Connections of all versions with mutated packets: nobody else notices, and
 // nothing is left of them.
-func TestMutatedConnections(t *testing.T) {
+func TestMutatedPackets(t *testing.T) {
+	packets := mutatedPackets
+	if os.Getenv("GAUGEWAY_LONG") == "1" {
+		packets = mutatedPacketsLong
+	}
+	seed := uint64(0)
 	noLeak(t, func() {
+		seed++
+		log := &faults{}
 		tap := &fakeTap{atOnce: true}
-		b := New("pad-7", withUser(t, "hmi", "secret", nil, nil), tap, quietLog())
+		b := New("pad-7", withUser(t, "hmi", "secret", nil, nil), tap, slog.New(log))
 		b.login.closed = closedChannel() // wrong passwords are not answered late here
-		rnd := rand.New(rand.NewPCG(1, 2))
-		for i := range 20_000 {
-			b.Serve(&script{say: mutated(rnd), piece: 1 + rnd.IntN(100)}, "local")
-			if i%1000 == 0 {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		connections := 0
+		for sent := 0; sent < packets; connections++ {
+			say, n := mutated(rnd)
+			b.Serve(&script{say: say, piece: 1 + rnd.IntN(100)}, "local")
+			sent += n
+			if connections%1000 == 0 {
 				b.check(t)
 				tap.mu.Lock()
 				tap.readings = nil
@@ -204,8 +253,13 @@ func TestMutatedConnections(t *testing.T) {
 			}
 		}
 		st := b.Stats()
-		if st.MessagesIn < 1000 || st.Subscriptions == 0 {
+		t.Logf("%d packets in %d connections: %d publications came in, %d went out, %d subscriptions and %d sessions at the end",
+			packets, connections, st.MessagesIn, st.MessagesOut, st.Subscriptions, st.Sessions)
+		if st.MessagesIn < uint64(packets)/20 || st.Subscriptions == 0 {
 			t.Errorf("hardly anything got through: %+v", st)
+		}
+		if n := log.n.Load(); n > 0 {
+			t.Errorf("%d faults, the last of them %s", n, log.last.Load())
 		}
 		b.forgetAll()
 		b.check(t)
@@ -217,29 +271,67 @@ func TestMutatedConnections(t *testing.T) {
 	})
 }
 
+// faults is a log that only counts errors: a panic that is caught is one.
+type faults struct {
+	n    atomic.Int64
+	last atomic.Value
+}
+
+func (f *faults) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (f *faults) WithAttrs([]slog.Attr) slog.Handler           { return f }
+func (f *faults) WithGroup(string) slog.Handler                { return f }
+
+func (f *faults) Handle(_ context.Context, r slog.Record) error {
+	f.n.Add(1)
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	f.last.Store(text)
+	return nil
+}
+
 func closedChannel() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }
 
-// mutated is a conversation with some bytes changed, cut out or doubled.
-func mutated(rnd *rand.Rand) []byte {
-	say := bytes.Clone(conversation[rnd.IntN(2)])
-	for range rnd.IntN(12) {
-		p := bytes.Clone(conversation[rnd.IntN(len(conversation))])
-		switch rnd.IntN(6) {
-		case 0:
-			p[rnd.IntN(len(p))] = byte(rnd.Uint32())
-		case 1:
-			p[rnd.IntN(len(p))] ^= 1 << rnd.IntN(8)
-		case 2:
-			p = p[:rnd.IntN(len(p))]
-		case 3:
-			i := rnd.IntN(len(p))
-			p = slices.Insert(p, i, p[i:]...)
-		}
-		say = append(say, p...)
+// mutated is a conversation of 3.1.1 or 5 with some bytes changed, cut out or
+// doubled, and of how many packets it is.
+func mutated(rnd *rand.Rand) (say []byte, packets int) {
+	words := conversation
+	if rnd.IntN(2) == 0 {
+		words = conversation5
 	}
-	return say
+	say = bytes.Clone(words[rnd.IntN(2)])
+	for packets = 1; packets < 12 && rnd.IntN(12) > 0; packets++ {
+		say = append(say, mutatedPacket(rnd, words[rnd.IntN(len(words))])...)
+	}
+	if rnd.IntN(8) == 0 {
+		say = mutatedPacket(rnd, say)
+	}
+	return say, packets
+}
+
+func mutatedPacket(rnd *rand.Rand, packet []byte) []byte {
+	p := bytes.Clone(packet)
+	i := rnd.IntN(len(p))
+	switch rnd.IntN(24) { // most stay as they are, or nothing would come through
+	case 0:
+		p[i] = byte(rnd.Uint32())
+	case 1:
+		p[i] ^= 1 << rnd.IntN(8)
+	case 2:
+		p = p[:i]
+	case 3:
+		p = slices.Insert(p, i, p[i:]...)
+	case 4: // a byte less or more, and a length that says so
+		p = slices.Delete(p, i, i+1)
+		if len(p) > 2 {
+			p[1]--
+		}
+	case 5:
+		p = slices.Insert(p, i, byte(rnd.Uint32()))
+		p[1]++
+	}
+	return p
 }

@@ -130,7 +130,7 @@ func TestMQTT5_3_1_2_4_CleanStartAndExpiry(t *testing.T) {
 		p = join(t, b)
 		p.send(connect5("a", 0, "11 0000003c"))
 		p.expect(accepted5(1), pub5(2, 1, "t", "", "kept"))
-		p.send(ackPacket(typePuback, 1), hx("e0 07 00 05 11 00000005")) // leaves, and lets it last 5 s ([MQTT-3.14.2-2])
+		p.send(ackPacket(typePuback, 1), hx("e0 07 00 05 11 00000005")) // leaves, and lets it last 5 s (3.14.2.2.2)
 		time.Sleep(6 * time.Second)
 		enter5(t, b, connect5("a", 0, ""), 0) // over
 		if n := b.Stats().Subscriptions; n != 0 {
@@ -166,7 +166,9 @@ func TestMQTT5_3_1_2_11_ReceiveMaximumAndPacketSize(t *testing.T) {
 		p.expect(pub5(flagDup|2, 3, "t", "", "2"))
 		p.send(ackPacket(typePuback, 3))
 		p.expect(m(4, "3"))
-		p.send(ackPacket(typePuback, 4), disconnect)
+		p.send(ackPacket(typePuback, 4))
+		p.expect(m(5, "4"))
+		p.send(disconnect)
 		// [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is too large is left out as if it were sent.
 		p = join(t, b)
 		p.send(connect5("a", 0, "27 00000014"))

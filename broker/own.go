@@ -65,7 +65,7 @@ func (b *Broker) publishReading(r *gateway.Reading) {
 	}
 	if t.asOf != b.generation {
 		clear(t.targets)
-		t.targets, t.asOf = b.match(t.topic, t.targets[:0]), b.generation
+		t.targets, t.asOf = b.match(t.topic, nil, t.targets[:0]), b.generation
 	}
 	for i := range t.targets {
 		to := b.chosen(&t.targets[i], byte(b.options.TagQoS))

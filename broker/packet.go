@@ -23,6 +23,7 @@ const (
 	typePingreq     = 12
 	typePingresp    = 13
 	typeDisconnect  = 14
+	typeAuth        = 15
 )
 
 // The bits of a PUBLISH's first byte (MQTT 3.1.1, 3.3.1).
@@ -95,11 +96,11 @@ func frame(buf []byte, limit int) (head, total int, err error) {
 		return 0, 0, nil
 	}
 	kind := buf[0] >> 4
-	if !fixedFlags[kind].sent {
+	if !fixedFlags[kind].sent && (kind != typeAuth || buf[0]&15 == 0) { // AUTH: [MQTT-4.12.0-7], as no method is known
 		return 0, 0, violated("packet type %d is not for a server", kind)
 	}
-	if kind != typePublish && buf[0]&15 != fixedFlags[kind].flags {
-		return 0, 0, violated("packet type %d with flags %#x", kind, buf[0]&15)
+	if kind != typePublish && buf[0]&15 != fixedFlags[kind].flags { // 5.0: [MQTT-3.6.1-1], [MQTT-3.14.1-1], [MQTT-3.15.1-1], …
+		return 0, 0, malformed("packet type %d with flags %#x", kind, buf[0]&15)
 	}
 	length := 0
 	for i := 1; i <= 4; i++ {
@@ -109,18 +110,21 @@ func frame(buf []byte, limit int) (head, total int, err error) {
 		length |= int(buf[i]&0x7f) << (7 * (i - 1))
 		if buf[i] < 0x80 {
 			if length > limit {
-				return 0, 0, violated("packet of %d bytes; at most %d are taken", length, limit)
+				return 0, 0, violatedAs(reasonTooLarge, "packet of %d bytes; at most %d are taken", length, limit)
 			}
 			return i + 1, i + 1 + length, nil
 		}
 	}
-	return 0, 0, violated("remaining length of more than four bytes")
+	return 0, 0, malformed("remaining length of more than four bytes")
 }
 
 // parse reads a complete packet that frame has measured.
 func parse(buf []byte, head int, v version) (packet, error) {
 	p := packet{kind: buf[0] >> 4, flags: buf[0] & 15}
 	r := cursor{buf: buf[head:]}
+	if v == mqtt5 && head > 2 && buf[head-1] == 0 { // [MQTT-1.5.5-1]
+		return p, malformed("remaining length in more bytes than it needs")
+	}
 	switch p.kind {
 	case typeConnect:
 		p.body = r.buf
@@ -160,6 +164,9 @@ func parseAck(p *packet, r cursor, v version) error {
 func parseCode(p *packet, r cursor) (err error) {
 	if len(r.buf) > 0 {
 		p.code = reason(r.byte())
+	}
+	if !mayGive(p.kind, p.code) {
+		return violated("packet type %d with reason %#x", p.kind, byte(p.code))
 	}
 	if len(r.buf) > 0 {
 		p.props, err = r.properties(p.kind)

@@ -36,12 +36,40 @@ const (
 	reasonTakenOver            reason = 0x8E
 	reasonFilterInvalid        reason = 0x8F
 	reasonTopicInvalid         reason = 0x90
+	reasonIDInUse              reason = 0x91
 	reasonUnknownID            reason = 0x92
 	reasonReceiveMaximum       reason = 0x93
 	reasonTopicAlias           reason = 0x94
 	reasonTooLarge             reason = 0x95
+	reasonRate                 reason = 0x96
 	reasonQuota                reason = 0x97
+	reasonAdministrative       reason = 0x98
+	reasonPayloadFormat        reason = 0x99
 )
+
+// mayGive reports whether a client may give this reason in a packet of this
+// type ([MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1], [MQTT-3.14.2-1]).
+func mayGive(packet byte, code reason) bool {
+	switch packet {
+	case typePuback, typePubrec:
+		switch code {
+		case reasonSuccess, reasonNoMatchingSubscriber, reasonUnspecified, reasonImplementation, reasonNotAuthorized,
+			reasonTopicInvalid, reasonIDInUse, reasonQuota, reasonPayloadFormat:
+			return true
+		}
+		return false
+	case typePubrel, typePubcomp:
+		return code == reasonSuccess || code == reasonUnknownID
+	default: // DISCONNECT
+		switch code {
+		case reasonSuccess, reasonDisconnectWithWill, reasonUnspecified, reasonMalformed, reasonProtocolError, reasonImplementation,
+			reasonTopicInvalid, reasonReceiveMaximum, reasonTopicAlias, reasonTooLarge, reasonRate, reasonQuota,
+			reasonAdministrative, reasonPayloadFormat:
+			return true
+		}
+		return false
+	}
+}
 
 // property is the identifier of a property (MQTT 5.0, 2.2.2.2).
 type property byte
@@ -120,7 +148,7 @@ func in(packets ...byte) (set uint16) {
 
 // handedOn are the properties of a message that belong to its receivers, and go
 // to them as they came and in their order ([MQTT-3.3.2-4], [MQTT-3.3.2-18], …).
-const handedOn = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propUser
+const handedOn uint64 = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propUser
 
 // properties are those of one packet.
 type properties struct {

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"log/slog"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gaugeway/gaugeway/gateway"
 )
@@ -51,14 +53,14 @@ func (b *Broker) answerPing(c *conn) {
 
 // disconnected handles a DISCONNECT (MQTT 5.0, 3.14).
 func (b *Broker) disconnected(c *conn, p *packet) error {
-	c.keepWill = p.code == reasonDisconnectWithWill // whatever follows: [MQTT-3.1.2-8]
+	c.keepWill = p.code != reasonSuccess // only who says that all is well takes it back: [MQTT-3.1.2-10], [MQTT-3.14.4-3]
 	if !p.props.given(propSessionExpiry) {
 		return errDisconnect
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	expiry := p.props.or(propSessionExpiry, 0)
-	if c.sess.expiry == 0 && expiry != 0 { // [MQTT-3.14.2-2] and 3.14.2.2.2
+	if c.sess.expiry == 0 && expiry != 0 { // 3.14.2.2.2
 		return violated("DISCONNECT that makes a session stay which was to end")
 	}
 	if !c.gone {
@@ -76,6 +78,9 @@ func (c *conn) receive(p *packet) error {
 		return err
 	}
 	if err := gateway.ValidTopic(text); err != nil { // [MQTT-3.3.2-1], [MQTT-3.3.2-2]
+		if !utf8.ValidString(text) || strings.Contains(text, "\x00") { // 5.0: [MQTT-1.5.4-1], [MQTT-1.5.4-2]
+			return malformed("PUBLISH on a topic that %v", err)
+		}
 		return violatedAs(reasonTopicInvalid, "PUBLISH on a topic that %v", err)
 	}
 	if levels(text) > maxLevels {

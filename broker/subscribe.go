@@ -140,6 +140,9 @@ func (c *conn) filters(p *packet, withOptions bool) ([]subscription, error) {
 		}
 		all = append(all, f)
 	}
+	if n := 3 + len(all); c.maximumPacket > 0 && 1+varintSize(n)+n > c.maximumPacket { // 5.0: [MQTT-3.1.2-24]
+		return nil, violatedAs(reasonTooLarge, "the answer to %d filters is larger than the client takes", len(all))
+	}
 	return all, nil
 }
 

@@ -47,3 +47,24 @@ func TestWritesAreTold(t *testing.T) {
 		t.Errorf("told\n%q\nwant\n%q", told, want)
 	}
 }
+
+// What a server sends down reaches the site, and neither the gateway's own topics,
+// nor a tag, nor the way up.
+func TestBridge(t *testing.T) {
+	tap := &fakeTap{}
+	bubbleWith(t, "pad-7", Options{}, tap, func(t *testing.T, b *Broker) {
+		b.Written = func(w Write) { t.Errorf("written: %+v", w) }
+		p := enter(t, b, "a")
+		p.subscribe("#", 1)
+		for _, topic := range []string{"pad-7/_state", "pad-7/a/b", "pad-7/a/b/set", "$SYS/x", "a/+", "", "up/x", "recipes/1"} {
+			b.Bridge(topic, []byte("x"), topic == "recipes/1")
+		}
+		p.expect(pub(2, 1, "up/x", "x"), pub(2, 2, "recipes/1", "x"))
+		if len(tap.readings) != 0 {
+			t.Errorf("%d go up again", len(tap.readings))
+		}
+		q := enter(t, b, "q")
+		q.send(subscribePacket(1, "recipes/#", 0))
+		q.expect(hx("90 03 00 01 00"), pub(1, 0, "recipes/1", "x"))
+	})
+}

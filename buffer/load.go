@@ -113,7 +113,7 @@ func (s *Store) loadEpochs(tx *flash.Tx) error {
 	}
 	var last []row
 	for i, e := range epochs {
-		rows, err := s.loadExtents(tx, e)
+		rows, err := e.loadExtents(tx)
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (e *epoch) full() bool {
 }
 
 // loadExtents finds the first and last seq of each class, and returns the last rows.
-func (s *Store) loadExtents(tx *flash.Tx, e *epoch) (last []row, err error) {
+func (e *epoch) loadExtents(tx *flash.Tx) (last []row, err error) {
 	lo, hi := rowID(e.row, 0), rowID(e.row, maxSeq)
 	for c := range e.class {
 		x := &e.class[c]

@@ -34,6 +34,10 @@ type UARTErrors struct {
 	Breaks   uint64
 }
 
+// UARTCounter is a Line whose hardware counts errors. UART is safe for
+// concurrent use with everything.
+type UARTCounter interface{ UART() UARTErrors }
+
 // DeviceStatus is what a driver knows of one device.
 type DeviceStatus struct {
 	Device    string

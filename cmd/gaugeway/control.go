@@ -23,6 +23,13 @@ func (g *instance) handler() http.Handler {
 			status.Reply(w, answers, err)
 		}
 	})
+	mux.HandleFunc("POST /read-there", func(w http.ResponseWriter, r *http.Request) {
+		var q thereQuestion
+		if decode(w, r, &q) {
+			answers, err := g.readThere(r.Context(), q)
+			status.Reply(w, answers, err)
+		}
+	})
 	mux.HandleFunc("POST /hold", func(w http.ResponseWriter, r *http.Request) {
 		var q holdQuestion
 		if decode(w, r, &q) {
@@ -31,6 +38,9 @@ func (g *instance) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /trace", g.trace)
 	mux.HandleFunc("POST /scan", g.scan)
+	mux.HandleFunc("GET /buffer/stats", g.bufferStats)
+	mux.HandleFunc("POST /buffer/verify", g.bufferVerify)
+	mux.HandleFunc("POST /buffer/export", g.bufferExport)
 	return mux
 }
 
@@ -59,7 +69,7 @@ func (g *instance) hold(ctx context.Context, q holdQuestion) error {
 	}
 	g.holds.Hold(q.Device, time.Now().Add(length))
 	g.log.Info("device held", "device", q.Device, "for", length, "by", status.Peer(ctx))
-	return nil
+	return g.saveHolds()
 }
 
 // readQuestion asks for one read, outside the intervals.

@@ -536,3 +536,40 @@ func TestRefusedSubscriptionIsTold(t *testing.T) {
 	gaugeway(t, "receive", "--server", url, "--username", "reader", "--password-file", password).
 		says("the server refuses the subscription to gaugeway/+/data")
 }
+
+// TestForeignServerSendsDown has the server's topics reach the site, again after
+// the server was away, and not come up again.
+func TestForeignServerSendsDown(t *testing.T) {
+	r := newRemote(t)
+	a := r.collect()
+	b := newBox(t, fmt.Sprintf("[uplink.scada]\nservers = [%q]\nbatch_interval = \"1s\"\nsubscribe = [\"recipes/#\", \"gaugeway/#\"]\nforward = [\"recipes/#\"]\n", r.url()))
+	b.start()
+	b.running.says("uplink is up")
+	panel := start(t, nil, foreign(t, "mosquitto_sub"), "-p", fmt.Sprint(b.port), "-v", "-t", "recipes/#", "-t", "gaugeway/#", "-t", "pad-7/_state")
+	panel.says("pad-7/_state")
+	send := func(topic, text string) {
+		t.Helper()
+		if out, err := exec.Command(foreign(t, "mosquitto_pub"), "-p", fmt.Sprint(r.port), "-q", "1", "-t", topic, "-m", text).CombinedOutput(); err != nil {
+			t.Fatalf("mosquitto_pub: %v\n%s", err, out)
+		}
+	}
+	send("recipes/1", "salt")
+	panel.says("recipes/1 salt")
+	r.stop()
+	b.running.says("uplink is down")
+	r.start()
+	eventually(t, "the uplink is up again", func() bool {
+		s, err := b.status()
+		return err == nil && s.Uplinks["scada"].State == "connected"
+	})
+	send("recipes/2", "pepper")
+	panel.says("recipes/2 pepper")
+	if out, _ := panel.out.read(); strings.Contains(out, "gaugeway/pad-7") {
+		t.Errorf("what the gateway itself sends comes down:\n%s", out)
+	}
+	b.running.end(syscall.SIGTERM)
+	eventually(t, "the clean stop is told", func() bool { return strings.Contains(a.last("gaugeway/pad-7/state"), "stopped") })
+	if n := a.find(func(r map[string]any) bool { return r["topic"] != nil }); n != 0 {
+		t.Errorf("%d messages went round", n)
+	}
+}

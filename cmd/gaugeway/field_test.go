@@ -98,9 +98,12 @@ func TestForeignHold(t *testing.T) {
 	if s, err := b.status(); err != nil || s.Devices["wellhead"].Held.IsZero() {
 		t.Errorf("%+v, %v", s.Devices["wellhead"], err)
 	}
-	held := b.onSite(topic+"/_alarm", 1)[topic+"/_alarm"]
+	b.restart() // a power cut does not end maintenance
+	eventually(t, "readings are uncertain again", func() bool {
+		return strings.Contains(b.onSite(topic, 1)[topic], `"quality":"uncertain","reason":"maintenance"`)
+	})
 	command(t, 0, "hold", "wellhead", "--for", "0s", "-c", b.config)
-	eventually(t, "alarms again", func() bool { return b.onSite(topic+"/_alarm", 1)[topic+"/_alarm"] != held })
+	b.onSite(topic+"/_alarm", 1) // alarms again: there was none since the start
 	if out := command(t, 1, "hold", "welhead", "-c", b.config); !strings.Contains(out, `"welhead" is not a device; did you mean "wellhead"?`) {
 		t.Error(out)
 	}
@@ -114,6 +117,10 @@ func TestForeignToolsThroughTheGateway(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("read lacks %q:\n%s", want, out)
 		}
+	}
+	out = command(t, 0, "read", "--serial", port, "holding:2:float32", "-c", b.config) // a port that the gateway has
+	if !strings.Contains(out, "instrument/holding-2") || !strings.Contains(out, "good") {
+		t.Errorf("read --serial:\n%s", out)
 	}
 	trace := gaugeway(t, "trace", "rs485", "-c", b.config)
 	trace.says("→ 01 03 00 02 00 08")
@@ -224,6 +231,50 @@ func TestForeignToolsAlone(t *testing.T) {
 		t.Error(out)
 	}
 	if out := command(t, 2, "read", "--address", "127.0.0.1:1", "holding:0:flaot32"); !strings.Contains(out, `did you mean "float32"?`) {
+		t.Error(out)
+	}
+}
+
+// TestForeignTextInstrument has a barometer that a Python program plays on a
+// pseudo-terminal, told only what stands in its manual.
+func TestForeignTextInstrument(t *testing.T) {
+	near, far, _ := ptyPair(t)
+	instrument := start(t, nil, "/usr/bin/python3", "testdata/barometer.py", far)
+	instrument.says("ready")
+	b := newBox(t, fmt.Sprintf(`
+[line.ascii]
+protocol = "text"
+serial = %q
+[device.barometer]
+line = "ascii"
+address = 1
+interval = "200ms"
+profile = "honeywell-ppt"
+[device.barometer.tag.pressure]
+unit = "psi"
+alarm_high = 20
+`, near))
+	b.start()
+	site := func(tag string) string { return b.onSite("pad-7/barometer/"+tag, 1)["pad-7/barometer/"+tag] }
+	eventually(t, "the pressure", func() bool { return strings.Contains(site("pressure"), `"value":14.45,"unit":"psi","quality":"good"`) })
+	eventually(t, "the temperature", func() bool { return strings.Contains(site("temperature"), `"value":24.5,"unit":"degC"`) })
+	say := func(what string) {
+		t.Helper()
+		if _, err := fmt.Fprintln(instrument.in, what); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("21.00")
+	eventually(t, "the alarm", func() bool { return strings.Contains(site("pressure/_alarm"), `"state":"high"`) })
+	say("..")
+	eventually(t, "a missing value is none", func() bool {
+		return strings.Contains(site("pressure"), `"value":null,"unit":"psi","quality":"bad","reason":"sentinel","last":21`)
+	})
+	say("silent")
+	eventually(t, "silence is told", func() bool { return strings.Contains(site("pressure"), `"reason":"timeout"`) })
+	say("14.50")
+	eventually(t, "it is back", func() bool { return strings.Contains(site("pressure"), `"value":14.5,`) })
+	if out := command(t, 0, "read", "barometer/pressure", "-c", b.config); !strings.Contains(out, "14.5") || !strings.Contains(out, "2A 30 31 50 31 0D") {
 		t.Error(out)
 	}
 }

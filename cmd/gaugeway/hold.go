@@ -1,8 +1,13 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +49,46 @@ func newHold() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// holdsFile is where holds outlive a restart: a power cut during maintenance must
+// not call the control room.
+func (g *instance) holdsFile() string { return filepath.Join(g.config.Buffer.Directory, "holds.json") }
+
+// loadHolds takes up what was held when the gateway ended. What is further away
+// than a hold can be comes from a clock that was wrong.
+func (g *instance) loadHolds() {
+	text, err := os.ReadFile(g.holdsFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var held map[string]time.Time
+	if err == nil {
+		err = json.Unmarshal(text, &held)
+	}
+	if err != nil {
+		g.log.Warn("what was held cannot be read", "error", err)
+		return
+	}
+	for device, until := range held {
+		if _, err := g.driverOf(device); err == nil && time.Until(until) <= longestHold {
+			g.holds.Hold(device, until)
+			g.log.Info("device held", "device", device, "until", until, "by", "a hold from before the start")
+		}
+	}
+}
+
+// saveHolds keeps what is held.
+func (g *instance) saveHolds() error {
+	text, err := json.Marshal(g.holds.Held())
+	if err != nil {
+		return err
+	}
+	next := g.holdsFile() + ".new"
+	if err := os.WriteFile(next, text, 0o640); err != nil {
+		return fmt.Errorf("the device is held, and would not be after a restart: %w", err)
+	}
+	return os.Rename(next, g.holdsFile())
 }
 
 // oneArgument refuses more or fewer arguments than one; what names it.

@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRun(), newDemo(), newCheck(), newStatus(), newBroker(),
 		newReceive(), newDecode(), newPasswd(), newVersion(),
-		newRead(), newTrace(), newHold(), newPlan(), newProfile(), newSimulate(), newScan(), newPorts(),
+		newRead(), newTrace(), newHold(), newPlan(), newProfile(), newSimulate(), newScan(), newPorts(), newBuffer(),
 	)
 	for _, c := range laterCommands {
 		root.AddCommand(notYet(c.use, c.does))
@@ -90,7 +90,6 @@ func newRoot() *cobra.Command {
 var laterCommands = []struct{ use, does string }{
 	{"init", "write a first configuration"},
 	{"reload", "make a running gateway read its configuration again"},
-	{"buffer", "look into a buffer"},
 }
 
 func notYet(use, does string) *cobra.Command {

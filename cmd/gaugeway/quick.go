@@ -12,29 +12,32 @@ import (
 
 // endpoint is flags that stand for a line and a device where there is no configuration.
 type endpoint struct {
-	serial, address, protocol string
-	baud                      int
-	parity                    string
-	dataBits, stopBits        int
-	slave                     int
-	timeout                   string
+	Serial   string `json:"serial,omitempty"`
+	Address  string `json:"address,omitempty"`
+	Protocol string `json:"protocol,omitempty"`
+	Baud     int    `json:"baud_rate"`
+	Parity   string `json:"parity"`
+	DataBits int    `json:"data_bits"`
+	StopBits int    `json:"stop_bits"`
+	Slave    int    `json:"slave_id"`
+	Timeout  string `json:"response_timeout"`
 }
 
 func (e *endpoint) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&e.serial, "serial", "", "serial `port`, instead of a configuration")
-	f.StringVar(&e.address, "address", "", "`host:port`, instead of a configuration")
-	f.StringVar(&e.protocol, "protocol", "", "protocol of the line (modbus-rtu on a port, modbus-tcp at an address)")
-	f.IntVar(&e.baud, "baud", 9600, "baud rate")
-	f.StringVar(&e.parity, "parity", "none", "none, even or odd")
-	f.IntVar(&e.dataBits, "data-bits", 8, "7 or 8")
-	f.IntVar(&e.stopBits, "stop-bits", 1, "1 or 2")
-	f.IntVar(&e.slave, "slave-id", 1, "the number that the instrument is set to")
-	f.StringVar(&e.timeout, "response-timeout", "500ms", "how long the instrument may think")
+	f.StringVar(&e.Serial, "serial", "", "serial `port`, instead of a configuration")
+	f.StringVar(&e.Address, "address", "", "`host:port`, instead of a configuration")
+	f.StringVar(&e.Protocol, "protocol", "", "protocol of the line (modbus-rtu on a port, modbus-tcp at an address)")
+	f.IntVar(&e.Baud, "baud", 9600, "baud rate")
+	f.StringVar(&e.Parity, "parity", "none", "none, even or odd")
+	f.IntVar(&e.DataBits, "data-bits", 8, "7 or 8")
+	f.IntVar(&e.StopBits, "stop-bits", 1, "1 or 2")
+	f.IntVar(&e.Slave, "slave-id", 1, "the number that the instrument is set to")
+	f.StringVar(&e.Timeout, "response-timeout", "500ms", "how long the instrument may think")
 }
 
 // given reports whether the flags name a line at all.
-func (e *endpoint) given() bool { return e.serial != "" || e.address != "" }
+func (e *endpoint) given() bool { return e.Serial != "" || e.Address != "" }
 
 // The names that stand for a line and a device without a name.
 const (
@@ -46,20 +49,20 @@ const (
 // are written like "holding:100:float32:ABCD".
 func (e *endpoint) config(specs []string) (*config.Config, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "site = \"read\"\n[line.%s]\nresponse_timeout = %q\n", quickLine, e.timeout)
-	protocol := e.protocol
-	if e.serial != "" {
+	fmt.Fprintf(&b, "site = \"read\"\n[line.%s]\nresponse_timeout = %q\n", quickLine, e.Timeout)
+	protocol := e.Protocol
+	if e.Serial != "" {
 		if protocol == "" {
 			protocol = "modbus-rtu"
 		}
-		fmt.Fprintf(&b, "serial = %q\nbaud_rate = %d\nparity = %q\ndata_bits = %d\nstop_bits = %d\n", e.serial, e.baud, e.parity, e.dataBits, e.stopBits)
+		fmt.Fprintf(&b, "serial = %q\nbaud_rate = %d\nparity = %q\ndata_bits = %d\nstop_bits = %d\n", e.Serial, e.Baud, e.Parity, e.DataBits, e.StopBits)
 	} else {
 		if protocol == "" {
 			protocol = "modbus-tcp"
 		}
-		fmt.Fprintf(&b, "address = %q\n", e.address)
+		fmt.Fprintf(&b, "address = %q\n", e.Address)
 	}
-	fmt.Fprintf(&b, "protocol = %q\n[device.%s]\nline = %q\nslave_id = %d\ninterval = \"24h\"\n", protocol, quickDevice, quickLine, e.slave)
+	fmt.Fprintf(&b, "protocol = %q\n[device.%s]\nline = %q\nslave_id = %d\ninterval = \"24h\"\n", protocol, quickDevice, quickLine, e.Slave)
 	for _, spec := range specs {
 		if err := writeTag(&b, spec); err != nil {
 			return nil, usageError{err}

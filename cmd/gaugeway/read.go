@@ -50,11 +50,7 @@ func (e *endpoint) read(cmd *cobra.Command, args, files []string, socket func() 
 		if len(args) == 0 {
 			return nil, usageError{errors.New("read: name what to read, such as holding:100:float32:ABCD")}
 		}
-		c, err := e.config(args)
-		if err != nil {
-			return nil, err
-		}
-		return readAlone(cmd.Context(), c, []readQuestion{{Device: quickDevice}})
+		return e.readThere(cmd.Context(), args, socket)
 	}
 	questions := readQuestions(args)
 	path, err := socket()
@@ -70,6 +66,53 @@ func (e *endpoint) read(cmd *cobra.Command, args, files []string, socket func() 
 		return nil, err
 	}
 	return readAlone(cmd.Context(), c, questions)
+}
+
+// readThere reads with the flags' own line. Where a running gateway has it, the
+// gateway lends it.
+func (e *endpoint) readThere(ctx context.Context, specs []string, socket func() (string, error)) ([]readAnswer, error) {
+	c, err := e.config(specs)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := readAlone(ctx, c, []readQuestion{{Device: quickDevice}})
+	if !errors.Is(err, line.ErrBusy) {
+		return answers, err
+	}
+	path, socketErr := socket()
+	if socketErr != nil {
+		return nil, socketErr
+	}
+	askErr := status.Client{Path: path}.Do(ctx, http.MethodPost, "/read-there", thereQuestion{*e, specs}, &answers)
+	if errors.Is(askErr, status.ErrNoGateway) || askErr != nil && strings.HasPrefix(askErr.Error(), errNotHeld.Error()) {
+		return nil, err // somebody else has it
+	}
+	return answers, askErr
+}
+
+// thereQuestion asks for one read of an instrument that no configuration has, on
+// a line that the gateway has.
+type thereQuestion struct {
+	Endpoint endpoint `json:"endpoint"`
+	Tags     []string `json:"tags"`
+}
+
+func (g *instance) readThere(ctx context.Context, q thereQuestion) (answers []readAnswer, err error) {
+	c, err := q.Endpoint.config(q.Tags)
+	if err != nil {
+		return nil, err
+	}
+	where := c.Lines[quickLine].Options.String()
+	name, ok := g.lineAt(where)
+	if !ok {
+		return nil, fmt.Errorf("%w is at %s", errNotHeld, where)
+	}
+	g.log.Info("line is read by hand", "line", name, "by", status.Peer(ctx))
+	err = g.drivers[name].Lend(ctx, func(ctx context.Context) (err error) {
+		answers, err = readAlone(ctx, c, []readQuestion{{Device: quickDevice}})
+		return err
+	})
+	return answers, err
 }
 
 func readQuestions(args []string) []readQuestion {

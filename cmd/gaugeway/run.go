@@ -64,7 +64,7 @@ type instance struct {
 	control *status.Control // nil where the socket cannot be had
 	holds   *gateway.Holds  // between the drivers and the broker
 	alarms  *alarms
-	writes  chan broker.Write // from clients on site
+	writes  map[string]chan broker.Write // from clients on site, by line
 }
 
 // newGateway builds the rooms of c and opens what must be open before anything runs.
@@ -76,7 +76,7 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	g := &instance{
 		config: c, log: log, started: time.Now(), boot: boot,
 		drivers: make(map[string]drivers.Driver), uplinks: make(map[string]*uplink.Uplink),
-		writes: make(chan broker.Write, waitingWrites),
+		writes: make(map[string]chan broker.Write),
 	}
 	if err := g.newDrivers(); err != nil {
 		return nil, err
@@ -93,7 +93,11 @@ func newGateway(c *config.Config, log *slog.Logger) (*instance, error) {
 	g.broker = broker.New(c.Site, c.Broker, tap, log.With("room", "broker"))
 	g.broker.Now, g.broker.Version = boot.Now, version
 	g.broker.Written = g.written
+	for _, u := range g.uplinks {
+		u.Deliver = g.broker.Bridge
+	}
 	g.holds = gateway.NewHolds(g.broker)
+	g.loadHolds()
 	if err := g.broker.Listen(); err != nil {
 		log.Error("the on-box broker cannot be reached; trying again", "error", err)
 	}
@@ -111,7 +115,7 @@ func (g *instance) newDrivers() error {
 		if err != nil {
 			return err
 		}
-		g.drivers[name] = d
+		g.drivers[name], g.writes[name] = d, make(chan broker.Write, waitingWrites)
 	}
 	return nil
 }
@@ -162,6 +166,7 @@ func (g *instance) work(ctx context.Context) error {
 	for name, d := range g.drivers {
 		port := line.NewOpener(g.config.Lines[name].Options)
 		work.Go(func() error { return errors.Join(d.Run(ctx, port.Open, g.holds), port.Close()) })
+		work.Go(func() error { return g.doWrites(ctx, name) })
 	}
 	for name, u := range g.uplinks {
 		o := g.config.Uplinks[name]
@@ -176,7 +181,6 @@ func (g *instance) work(ctx context.Context) error {
 		work.Go(func() error { return g.control.Run(ctx) })
 	}
 	work.Go(func() error { return g.publishStates(ctx) })
-	work.Go(func() error { return g.doWrites(ctx) })
 	work.Go(func() error { return g.feedWatchdog(ctx) })
 	g.log.Info("gaugeway runs", "site", g.config.Site, "version", version, "lines", len(g.drivers), "devices", len(g.config.Devices), "uplinks", len(g.uplinks))
 	return work.Wait()

@@ -113,9 +113,9 @@ func (s stageOptions) ofProfile(name string) (*config.Config, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "site = \"simulated\"\n[profiles]\ndirectory = %q\n", directoryOf(p.File))
-	protocol, place := firstProtocol(p.Head.Protocol), fmt.Sprintf("serial = %q", anywhere)
+	protocol, place := firstProtocol(p.Head.Protocol, false), fmt.Sprintf("serial = %q", anywhere)
 	if s.address != "" {
-		protocol, place = "modbus-tcp", fmt.Sprintf("address = %q", s.address)
+		protocol, place = firstProtocol(p.Head.Protocol, true), fmt.Sprintf("address = %q", s.address)
 	}
 	fmt.Fprintf(&b, "[line.line]\nprotocol = %q\n%s\n", protocol, place)
 	fmt.Fprintf(&b, "[simulate.line.line]\npath = %q\naddress = %q\n", s.path, s.address)
@@ -137,8 +137,11 @@ func directoryOf(file string) string {
 	return file[:i]
 }
 
-func firstProtocol(family string) string {
-	i := slices.IndexFunc(drivers.Protocols, func(p drivers.Protocol) bool { return p.Family == family })
+// firstProtocol is the first of a family that goes over a network, or a port.
+func firstProtocol(family string, network bool) string {
+	i := slices.IndexFunc(drivers.Protocols, func(p drivers.Protocol) bool {
+		return p.Family == family && (network && p.Network || !network && p.Serial)
+	})
 	return drivers.Protocols[i].Name
 }
 

@@ -22,41 +22,47 @@ const (
 
 // written takes what a client on site wants written; it never blocks.
 func (g *instance) written(w broker.Write) {
+	line, err := g.lineOf(w)
+	if err != nil {
+		g.told(w, gateway.Answer{}, err)
+		return
+	}
 	select {
-	case g.writes <- w:
+	case g.writes[line] <- w:
 	default:
 		g.told(w, gateway.Answer{}, errors.New("too many writes wait already"))
 	}
 }
 
-// doWrites does the writes of clients on site, one after the other in the order
-// they came, until ctx ends.
-func (g *instance) doWrites(ctx context.Context) error {
+// lineOf returns the line of a write that may be tried.
+func (g *instance) lineOf(w broker.Write) (string, error) {
+	switch {
+	case w.User == "":
+		return "", errors.New("only a named user may write; see [broker.user]")
+	case w.Tag == nil:
+		return "", errors.New("the gateway has no tag of this topic")
+	case w.Again:
+		return "", errors.New("the message came again after its client lost its connection, so it may be written already; look, and send it anew")
+	}
+	return g.config.Devices[w.Tag.Device].Line, nil
+}
+
+// doWrites does the writes of clients on site to one line, one after the other in
+// the order they came, until ctx ends.
+func (g *instance) doWrites(ctx context.Context, line string) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case w := <-g.writes:
-			answer, err := g.write(ctx, w)
+		case w := <-g.writes[line]:
+			answer, err := g.write(ctx, g.drivers[line], w)
 			g.told(w, answer, err)
 		}
 	}
 }
 
-func (g *instance) write(ctx context.Context, w broker.Write) (gateway.Answer, error) {
-	switch {
-	case w.User == "":
-		return gateway.Answer{}, errors.New("only a named user may write; see [broker.user]")
-	case w.Tag == nil:
-		return gateway.Answer{}, errors.New("the gateway has no tag of this topic")
-	case w.Again:
-		return gateway.Answer{}, errors.New("the message came again after its client lost its connection, so it may be written already; look, and send it anew")
-	}
+func (g *instance) write(ctx context.Context, d drivers.Driver, w broker.Write) (gateway.Answer, error) {
 	v, err := parseWrite(w.Payload)
-	if err != nil {
-		return gateway.Answer{}, err
-	}
-	d, err := g.driverOf(w.Tag.Device)
 	if err != nil {
 		return gateway.Answer{}, err
 	}

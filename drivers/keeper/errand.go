@@ -72,7 +72,7 @@ func (k *Keeper) Late(ctx context.Context) error {
 // Wanted is why a driver must give its line up, or nil.
 func (k *Keeper) Wanted() error {
 	select {
-	case l := <-k.loans:
+	case l := <-k.loans.wanted():
 		return l
 	default:
 		return nil
@@ -166,7 +166,7 @@ func (k *Keeper) Idle(ctx context.Context, timer *time.Timer, until time.Time) e
 	case e := <-arrivals:
 		k.waiting = append(k.waiting, e)
 		return nil
-	case l := <-k.loans:
+	case l := <-k.loans.wanted():
 		return l
 	case <-timer.C:
 		return nil

@@ -34,7 +34,7 @@ type Keeper struct {
 	lastErr string // why the line is down, as it was logged
 	backoff time.Duration
 
-	loans   chan *loan
+	loans   lender
 	errands chan *errand
 	waiting []*errand // for their turn
 	asked   bool      // the last transaction was of an errand
@@ -42,11 +42,8 @@ type Keeper struct {
 	mu     sync.Mutex // guards what follows, which Status reads
 	status gateway.LineStatus
 	busy   gateway.Usage
-	port   uart // nil while there is none that counts
+	port   gateway.UARTCounter // nil while there is none that counts
 }
-
-// uart is a line whose hardware counts errors.
-type uart interface{ UART() gateway.UARTErrors }
 
 // New returns a keeper of a line that is not open yet. log may be nil.
 func New(line string, now func() gateway.Stamp, log *slog.Logger) *Keeper {
@@ -55,7 +52,7 @@ func New(line string, now func() gateway.Stamp, log *slog.Logger) *Keeper {
 	}
 	return &Keeper{
 		Line: line, Now: now, Log: log.With("line", line), strange: true,
-		loans: make(chan *loan), errands: make(chan *errand),
+		loans: newLender(), errands: make(chan *errand),
 		status: gateway.LineStatus{Line: line, Since: now(), Reason: startingReason},
 	}
 }
@@ -189,5 +186,5 @@ func (k *Keeper) downReason() string {
 func (k *Keeper) setPort(l gateway.Line) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.port, _ = l.(uart)
+	k.port, _ = l.(gateway.UARTCounter)
 }

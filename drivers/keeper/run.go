@@ -38,14 +38,14 @@ func (k *Keeper) Run(ctx context.Context, open func(context.Context) (gateway.Li
 			return err
 		}
 		err = k.poll(ctx, l)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if l, is := err.(*loan); is { //nolint:errorlint // Poll returns it bare
 			if err := k.lend(ctx, l); err != nil {
 				return err
 			}
 			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		k.Log.Debug("line lost", "reason", err.Error())
 		if k.proved || errors.Is(err, ErrWorn) {
@@ -153,7 +153,7 @@ func (k *Keeper) rest(ctx context.Context) error {
 		timer := time.NewTimer(time.Until(until))
 		select {
 		case <-timer.C:
-		case l := <-k.loans:
+		case l := <-k.loans.wanted():
 			timer.Stop()
 			return k.lend(ctx, l)
 		case <-ctx.Done():

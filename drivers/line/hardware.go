@@ -48,7 +48,7 @@ func switchDirection(fd int, path string) error {
 }
 
 func rs485Error(path string, err error) error {
-	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EINVAL) {
+	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // ENOSYS: an emulator
 		return fmt.Errorf("open %s: the driver of this port cannot switch an RS-485 direction; if the adapter does it itself, as most do, remove rs485 = %q", path, rs485Kernel)
 	}
 	return fmt.Errorf("open %s: switch on RS-485: %w", path, err)

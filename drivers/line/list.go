@@ -43,9 +43,7 @@ func list(root string) ([]Port, error) {
 			continue
 		}
 		p := Port{Path: path, Stable: stable[path], Adapter: adapter(root, device), HeldBy: holder(filepath.Join(root, path))}
-		if driver, err := os.Readlink(filepath.Join(device, "driver")); err == nil {
-			p.Driver = filepath.Base(driver)
-		}
+		p.Driver = driverOf(root, device)
 		p.Group, p.Permitted = permission(filepath.Join(root, path))
 		ports = append(ports, p)
 	}
@@ -97,6 +95,19 @@ func adapter(root, device string) string {
 		}
 		if len(words) > 0 {
 			return strings.Join(slices.Compact(words), " ")
+		}
+	}
+	return ""
+}
+
+// driverOf returns the driver of the hardware. Newer kernels put two layers of
+// their own between, whose names say nothing.
+func driverOf(root, device string) string {
+	dir, err := filepath.EvalSymlinks(device)
+	for ; err == nil && len(dir) > len(root) && dir != "/"; dir = filepath.Dir(dir) {
+		link, err := os.Readlink(filepath.Join(dir, "driver"))
+		if name := filepath.Base(link); err == nil && name != "port" && name != "ctrl" {
+			return name
 		}
 	}
 	return ""

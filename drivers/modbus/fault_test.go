@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -332,3 +333,6 @@ func TestAnAnswerToTheProgramBeforeIsNotTakenForOurs(t *testing.T) {
 		})
 	}
 }
+
+// long reports whether make test-long runs, which has the time for more of the same.
+func long() bool { return os.Getenv("GAUGEWAY_LONG") != "" }

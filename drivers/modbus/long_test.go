@@ -1,8 +1,12 @@
+//go:build long
+
+// What takes minutes by the clock: make test-long runs it. make test has the same
+// in virtual time.
+
 package modbus_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,21 +18,8 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
-// long reports whether make test-long runs, which has the time.
-func long() bool { return os.Getenv("GAUGEWAY_LONG") != "" }
-
-// needsLong skips what takes minutes by the clock; make test has the same in
-// virtual time.
-func needsLong(t *testing.T) {
-	t.Helper()
-	if !long() {
-		t.Skip("takes minutes by the clock; make test-long runs it")
-	}
-}
-
 // TestLongThirtyTwoDeadOnesOnAPseudoTerminal is the real line, port and clock.
 func TestLongThirtyTwoDeadOnesOnAPseudoTerminal(t *testing.T) {
-	needsLong(t)
 	o := serial(9600, "none")
 	b := openBaudLine(t, o, 200)
 	o.Serial = b.name
@@ -65,7 +56,6 @@ func TestLongThirtyTwoDeadOnesOnAPseudoTerminal(t *testing.T) {
 
 // TestLongEfficiency holds the figures that the line is to reach, best of three.
 func TestLongEfficiency(t *testing.T) {
-	needsLong(t)
 	for _, c := range []struct {
 		o         line.Options
 		registers int

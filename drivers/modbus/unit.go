@@ -10,8 +10,11 @@ const (
 	offlineAfter = 3
 
 	// deadShare is the part of a line that units which do not answer may cost
-	// together: one in so many.
-	deadShare = 20
+	// together: one in so many. A twentieth is promised; a try costs a little more
+	// on a real port than its wire and its waiting.
+	deadShare = 22
+
+	// deadBurst is how many long tries may be saved up from an unused share.
 	deadBurst = 1
 
 	// Nobody knows at the start which units of a line are there at all. All first

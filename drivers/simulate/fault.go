@@ -148,7 +148,11 @@ func (in *Instruments) spread(b []byte, fate Fate, serial bool) ([]piece, Fate) 
 	}
 	if in.happens(f.Duplicate) {
 		c.Duplicated++
-		out = append(out, piece{out[len(out)-1].after + f.DuplicateAfter, slices.Clone(b)})
+		if last := &out[len(out)-1]; f.DuplicateAfter > 0 {
+			out = append(out, piece{last.after + f.DuplicateAfter, slices.Clone(b)})
+		} else { // at once, which two writes on a busy machine are not
+			last.bytes = append(slices.Clone(last.bytes), b...)
+		}
 	}
 	return out, fate
 }

@@ -47,6 +47,9 @@ func TestHistory(t *testing.T) {
 // TestRealHistories reads the recordings of real wells, where they are.
 func TestRealHistories(t *testing.T) {
 	dir := os.Getenv("GAUGEWAY_HISTORIES")
+	if dir == "" && os.Getenv("CI") != "" {
+		t.Fatal("GAUGEWAY_HISTORIES names no folder of real recordings")
+	}
 	if dir == "" {
 		t.Skip("GAUGEWAY_HISTORIES names no folder of real recordings; everything else is tested with the one above")
 	}

@@ -133,6 +133,7 @@ func (d *Driver) transact(ctx context.Context, x *engine, dev *device, p *poll, 
 	case r.err == nil:
 		d.answered(u, r)
 	case isLineError(r.err):
+		d.quarantine(dev, r) // a serial server may hand the reply to the next connection
 		return r, r.err
 	case errors.Is(r.err, errRefused), errors.Is(r.err, errSlow):
 		r.forbidden = true
@@ -154,21 +155,33 @@ func (d *Driver) answered(u *unit, r result) {
 // is left alone for that long, and so is the whole line where a reply does not
 // say whose it is.
 func (d *Driver) missed(dev *device, r result, hopeless bool) {
-	u, timeout := dev.unit, d.timeout
-	if r.last != nil {
-		timeout = d.patience(r.last)
-	}
-	u.missed(r.err, r.sent, r.at, timeout)
+	u := dev.unit
+	u.missed(r.err)
 	dev.ready = false
-	if len(d.units) > 1 && (r.last == nil || !r.last.asserts) {
-		d.blockedUntil = u.blockedUntil
+	free := r.at
+	if d.quarantine(dev, r) {
+		free = d.blockedUntil // the others wait as well
 	}
 	if hopeless || u.hopeless() {
-		d.spend(r.at.Sub(r.sent), r.at)
+		d.spend(free.Sub(r.sent), r.at)
 	}
 	if u.dead() || !isMiss(r.err) {
 		d.offline(u, r.err, r.stamp)
 	}
+}
+
+// quarantine leaves an instrument alone while its answer may still come. It
+// reports whether the whole line waits for it.
+func (d *Driver) quarantine(dev *device, r result) (everybody bool) {
+	u, timeout := dev.unit, d.timeout
+	if r.last != nil {
+		timeout = d.patience(r.last)
+	}
+	u.owing(r.sent, r.at, timeout)
+	if everybody = len(d.units) > 1 && (r.last == nil || !r.last.asserts); everybody {
+		d.blockedUntil = u.blockedUntil
+	}
+	return everybody
 }
 
 // spend takes a try to reach an instrument that does not answer from what these

@@ -162,7 +162,7 @@ func (in *instrument) step(name string, o StepOptions, key string, f *gateway.Fa
 	case t.has("value"):
 		below.Add("send", "has {value}, which is for the key write of a tag")
 	default:
-		if s.request, err = t.render(filling{address: in.options.Address, checksum: check, frame: s.framing}); err != nil {
+		if s.request, err = t.render(filling{address: string(in.options.Address), checksum: check, frame: s.framing}); err != nil {
 			below.Add("send", "%v", err)
 		}
 	}
@@ -201,7 +201,7 @@ func (s *step) frames(in *instrument, o StepOptions, check *checksum, f *gateway
 	}
 	t, err := parseTemplate(o.Begins)
 	if err == nil {
-		mine.begins, err = t.render(filling{address: in.options.Address})
+		mine.begins, err = t.render(filling{address: string(in.options.Address)})
 	}
 	if err != nil {
 		f.Add("begins", "%v", err)
@@ -231,7 +231,7 @@ func (in *instrument) patterns(s *step, o StepOptions, f *gateway.Faults) {
 		if p.text == "" {
 			continue
 		}
-		exact, loose, err := parsePattern(p.text, in.options.Address, p.whole)
+		exact, loose, err := parsePattern(p.text, string(in.options.Address), p.whole)
 		if err != nil {
 			f.Add(p.key, "%v", err)
 			continue
@@ -255,7 +255,7 @@ func checkDuration(f *gateway.Faults, key string, d, most time.Duration) {
 
 // filling is what the placeholders of this device stand for.
 func (in *instrument) filling(v gateway.Value, x *framing) filling {
-	return filling{address: in.options.Address, value: v, checksum: in.checksum, frame: x}
+	return filling{address: string(in.options.Address), value: v, checksum: in.checksum, frame: x}
 }
 
 // mustHave refuses a field that no reply of the poll has.
@@ -301,7 +301,7 @@ func (in *instrument) tag(device, name string) gateway.Faults {
 	}
 	t := newTag(device, name, in.options, in.polls[i], &f)
 	if o.WriteMatch != "" {
-		if _, _, err := parsePattern(o.WriteMatch, in.options.Address, true); err != nil {
+		if _, _, err := parsePattern(o.WriteMatch, string(in.options.Address), true); err != nil {
 			f.Add("write_match", "%v", err)
 		}
 	}

@@ -68,9 +68,9 @@ func New(o Options) (*Driver, error) {
 
 func (d *Driver) add(name string, o DeviceOptions, asked bool) {
 	in, _ := compile(name, o)
-	dev := &device{name: name, in: in, unit: d.unitOf(o.Address), index: len(d.devices)}
+	dev := &device{name: name, in: in, unit: d.unitOf(string(o.Address)), index: len(d.devices)}
 	d.devices = append(d.devices, dev)
-	d.keep.Add(name, o.Address)
+	d.keep.Add(name, string(o.Address))
 	for _, tagName := range slices.Sorted(maps.Keys(o.Tags)) {
 		if t := in.tagNamed(tagName); t != nil {
 			d.tags = append(d.tags, t.tag)

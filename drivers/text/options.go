@@ -2,6 +2,7 @@ package text
 
 import (
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/gaugeway/gaugeway/gateway"
@@ -25,9 +26,22 @@ type LineOptions struct {
 	Retries         *int          `toml:"retries"`          // how often a request without a good reply is sent again; nil means 1
 }
 
+// Address is what an instrument is set to: a text, since "01" is not "1" to all
+// of them, or a number.
+type Address string
+
+// UnmarshalText takes a text as it is.
+func (a *Address) UnmarshalText(text []byte) error {
+	*a = Address(text)
+	return nil
+}
+
+// SetNumber takes a number as it is written.
+func (a *Address) SetNumber(n int64) { *a = Address(strconv.FormatInt(n, 10)) }
+
 // DeviceOptions are of the table [device.x]. Zero values mean the defaults.
 type DeviceOptions struct {
-	Address  string        `toml:"address"` // as the instrument is set to; {address} in what is sent
+	Address  Address       `toml:"address"` // as the instrument is set to; {address} in what is sent
 	Interval time.Duration `toml:"interval"`
 	Mode     string        `toml:"mode"` // poll ("") | listen: it talks by itself | stream: it does once init was sent
 

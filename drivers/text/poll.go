@@ -17,6 +17,7 @@ func (d *Driver) work(ctx context.Context, x *engine) error {
 		return d.hear(ctx, x, dev)
 	}
 	d.restart()
+	d.distrust()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

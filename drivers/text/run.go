@@ -8,6 +8,9 @@ import (
 	"github.com/gaugeway/gaugeway/gateway"
 )
 
+// strangerWait bounds how long replies to others are waited for.
+const strangerWait = 500 * time.Millisecond
+
 // Run reads until ctx ends, and returns ctx's error. It owns the lines that open
 // returns, and calls open again after a line was lost.
 func (d *Driver) Run(ctx context.Context, open func(context.Context) (gateway.Line, error), publish gateway.Sink) error {
@@ -38,6 +41,24 @@ func (d *Driver) poll(ctx context.Context, l gateway.Line) error {
 		d.hush(d.x)
 	}
 	return err
+}
+
+// distrust leaves the line alone for a while after it was opened for the first
+// time, or after a loan: a reply may still come that somebody else asked for, or
+// this program before it was started anew.
+func (d *Driver) distrust() {
+	if !d.keep.Strange() {
+		return
+	}
+	until := time.Now().Add(min(d.timeout, strangerWait))
+	if until.After(d.blockedUntil) {
+		d.blockedUntil = until
+	}
+	for _, s := range d.sweeps {
+		if !s.active && s.due.Before(until) {
+			s.due = until
+		}
+	}
 }
 
 // hush stops a stream that we have started, as the last thing on the line.

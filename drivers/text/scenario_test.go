@@ -31,7 +31,7 @@ func TestRefusalIsNotRetried(t *testing.T) {
 			n++
 			say("!01 syntax\r")
 		}))
-		time.Sleep(9500 * time.Millisecond)
+		time.Sleep(9900 * time.Millisecond) // the first is asked after half a second
 		synctest.Wait()
 		if rs := l.Sheet.Of("a/p"); n != 10 || len(rs) != 10 || last(rs) != "bad device" {
 			t.Errorf("%d requests, %d readings, %s", n, len(rs), last(rs))
@@ -343,7 +343,7 @@ func TestIdle(t *testing.T) {
 						say("1")
 					}
 				}))
-				time.Sleep(5100 * time.Millisecond)
+				time.Sleep(5600 * time.Millisecond)
 				if got := last(l.Sheet.Of("a/p")); got != c.want {
 					t.Error(got)
 				}

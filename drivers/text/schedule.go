@@ -51,6 +51,8 @@ func (d *Driver) excuse(u *unit, lineDown bool) gateway.Reason {
 		return gateway.LineDown
 	case u.why != nil:
 		return reasonOf(u.why)
+	case u.proven: // the line waited for the late answer of another
+		return gateway.Timeout
 	default:
 		return gateway.Starting
 	}

@@ -46,10 +46,14 @@ func (u *unit) answered(sent, at time.Time) {
 	u.slowest = max(at.Sub(sent), u.slowest-u.slowest/1024)
 }
 
-// missed notes that the answer to a request may still come.
-func (u *unit) missed(why error, sent, now time.Time, timeout time.Duration) {
+// missed notes that a request had no answer.
+func (u *unit) missed(why error) {
 	u.fails++
 	u.why = why
+}
+
+// owing notes that the answer to a request may still come.
+func (u *unit) owing(sent, now time.Time, timeout time.Duration) {
 	u.lostAt = sent
 	u.blockedUntil = now.Add(min(max(timeout, 2*u.slowest), longestQuarantine))
 }

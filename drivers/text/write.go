@@ -74,7 +74,7 @@ func (d *Driver) command(dev *device, t *tag, v gateway.Value) (*step, error) {
 		bare := *last.framing
 		bare.begins, bare.refusal = nil, nil
 		s.framing = &bare
-		s.match, s.loose, err = parsePattern(t.writeMatch, dev.in.options.Address, true)
+		s.match, s.loose, err = parsePattern(t.writeMatch, string(dev.in.options.Address), true)
 	}
 	return s, err
 }

@@ -70,6 +70,12 @@ func (d *document) bindSpecial(path []string, value any, into reflect.Value) boo
 		}
 		*target = number
 	case encoding.TextUnmarshaler:
+		if number, is := value.(int64); is {
+			if target, takes := target.(interface{ SetNumber(int64) }); takes {
+				target.SetNumber(number)
+				return true
+			}
+		}
 		text, ok := value.(string)
 		if !ok {
 			d.fault(path, false, "%s must be written in quotes", show(value))

@@ -39,3 +39,23 @@ func TestBuiltInProfiles(t *testing.T) {
 		})
 	}
 }
+
+// FuzzProfile has anything be a profile, and a device of it.
+func FuzzProfile(f *testing.F) {
+	all, _ := drivers.Profiles("")
+	for _, p := range all {
+		f.Add(p.Text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := drivers.ParseProfile("x.toml", text)
+		if err != nil {
+			return
+		}
+		device, faults := ProfileDevice(p)
+		for name := range p.Exchanges {
+			if !faults.Fatal() {
+				_ = p.Play(name, device) // it may be wrong, and must not break
+			}
+		}
+	})
+}

@@ -10,7 +10,7 @@ import (
 // for any name.
 var later = []string{
 	"buffer.durability", "buffer.flash_endurance",
-	"uplink.*.data_plan", "uplink.*.commands", "uplink.*.subscribe",
+	"uplink.*.data_plan", "uplink.*.commands",
 	"web",
 }
 

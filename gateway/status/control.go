@@ -163,6 +163,33 @@ func (c Client) Lines(ctx context.Context, method, path string, in any, line fun
 	return ctx.Err()
 }
 
+// Answer is the body of an answer that is read as it comes.
+type Answer struct {
+	io.Reader
+	response *http.Response
+	client   *http.Client
+}
+
+// Trailer returns what the gateway said after the body, once that is read.
+func (a *Answer) Trailer(key string) string { return a.response.Trailer.Get(key) }
+
+// Close lets go of the connection.
+func (a *Answer) Close() error {
+	defer a.client.CloseIdleConnections()
+	return a.response.Body.Close()
+}
+
+// Stream makes one request, and returns the answer to be read and closed.
+func (c Client) Stream(ctx context.Context, method, path string, in any) (*Answer, error) {
+	client := c.http()
+	response, err := c.send(ctx, client, method, path, in)
+	if err != nil {
+		client.CloseIdleConnections()
+		return nil, err
+	}
+	return &Answer{Reader: response.Body, response: response, client: client}, nil
+}
+
 func (c Client) send(ctx context.Context, client *http.Client, method, path string, in any) (*http.Response, error) {
 	var body bytes.Buffer
 	if in != nil {

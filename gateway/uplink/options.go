@@ -26,6 +26,7 @@ type Options struct {
 	Interval     time.Duration `toml:"batch_interval"`
 	Liveness     time.Duration `toml:"liveness"`
 	Forward      []string      `toml:"forward"`
+	Subscribe    []string      `toml:"subscribe"` // topics of the server that come down to the site, while it is connected
 }
 
 // The range that liveness may have. The keepalive of MQTT has 16 bits of
@@ -102,9 +103,14 @@ func (o Options) Validate() gateway.Faults {
 	if o.Liveness < minLiveness || o.Liveness > maxLiveness {
 		f.Add("liveness", `%v must be from "%v" to "%v"`, o.Liveness, minLiveness, maxLiveness)
 	}
-	for _, filter := range o.Forward {
-		if err := gateway.ValidFilter(filter); err != nil {
-			f.Add("forward", "%q is not a topic filter: it %v", filter, err)
+	for _, list := range []struct {
+		key     string
+		filters []string
+	}{{"forward", o.Forward}, {"subscribe", o.Subscribe}} {
+		for _, filter := range list.filters {
+			if err := gateway.ValidFilter(filter); err != nil {
+				f.Add(list.key, "%q is not a topic filter: it %v", filter, err)
+			}
 		}
 	}
 	return f

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,10 @@ const (
 //
 //	down ──CONNECT, birth──► up ──lost, no PUBACK, ctx──► down
 type Uplink struct {
+	// Deliver is handed what the server sends on the topics of Options.Subscribe;
+	// it must not block. Set before Run.
+	Deliver func(topic string, payload []byte, retained bool)
+
 	name    string
 	options Options
 	version string
@@ -44,7 +49,7 @@ type Uplink struct {
 	encoder codec.JSON
 }
 
-type topics struct{ state, data string }
+type topics struct{ root, state, data string }
 
 // Status says how an uplink is.
 type Status struct {
@@ -66,7 +71,7 @@ func New(name, site, version string, o Options, log *slog.Logger) *Uplink {
 	root := o.Prefix + "/" + site
 	return &Uplink{
 		name: name, options: o, version: version, dialer: NewDialer(o), log: log.With("uplink", name),
-		topics:  topics{state: root + "/state", data: root + "/data"},
+		topics:  topics{root: root, state: root + "/state", data: root + "/data"},
 		encoder: codec.JSON{Site: site},
 		up:      make(chan struct{}),
 		status:  Status{Since: time.Now(), Error: "not connected yet"},
@@ -130,6 +135,9 @@ func (u *Uplink) connect(ctx context.Context, server string) error {
 	if err := s.publish(ctx, u.topics.state, true, u.state("online", "")); err != nil {
 		return fmt.Errorf("publish the state: %w", err)
 	}
+	if err := u.subscribe(ctx, s); err != nil {
+		return err
+	}
 	u.connected(s, server)
 	defer u.disconnected()
 	select {
@@ -139,6 +147,32 @@ func (u *Uplink) connect(ctx context.Context, server string) error {
 		s.goodbye(u.topics.state, u.state("offline", "stopped"))
 		return ctx.Err()
 	}
+}
+
+// subscribe asks for what is to come down. What the gateway itself sends there
+// is none of it: it would go round for ever.
+func (u *Uplink) subscribe(ctx context.Context, s *session) error {
+	if len(u.options.Subscribe) == 0 || u.Deliver == nil {
+		return nil
+	}
+	filters := make(map[string]byte, len(u.options.Subscribe))
+	for _, filter := range u.options.Subscribe {
+		filters[filter] = 1
+	}
+	token := s.client.SubscribeMultiple(filters, func(_ mqtt.Client, m mqtt.Message) {
+		if !strings.HasPrefix(m.Topic(), u.topics.root+"/") {
+			u.Deliver(m.Topic(), m.Payload(), m.Retained())
+		}
+	})
+	if err := s.wait(ctx, token, ackTimeout); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	for filter, code := range token.(*mqtt.SubscribeToken).Result() {
+		if code > 2 { // others may be granted, and readings go up all the same
+			u.log.Warn("the server refuses a subscription", "filter", filter)
+		}
+	}
+	return nil
 }
 
 // connected lets Send go on.
