@@ -30,5 +30,3 @@ func startWith(t *testing.T, o text.Options, open func(context.Context) (gateway
 	}
 	return keepertest.Start(t, d, open)
 }
-
-func ptr[T any](v T) *T { return &v }
