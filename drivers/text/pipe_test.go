@@ -187,5 +187,3 @@ func (l *lab) stop() {
 	}
 	l.done <- context.Canceled // stop may be called again
 }
-
-func ptr[T any](v T) *T { return &v }
