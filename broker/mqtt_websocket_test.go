@@ -1,8 +1,15 @@
 package broker
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -103,5 +110,50 @@ func TestMQTT_6_0_0_1_TextFrame(t *testing.T) {
 	w.ends()
 	if took := time.Since(begun); took > defaultLimits.connectTimeout/2 {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// Who says DISCONNECT is told good-bye in WebSocket's words too, and is not cut
+// off before it has answered: a panel would call that an error (RFC 6455, 7.1.1).
+func TestWebSocketSaysGoodBye(t *testing.T) {
+	b := New("", Options{Listeners: map[string]Listener{"ws": {Address: "127.0.0.1:0", WebSocket: true}}}, nil, quietLog())
+	runBroker(t, b)
+	for range 40 { // being cut off is a race that is not always lost
+		sayGoodBye(t, b.Addr("ws").String())
+	}
+}
+
+func sayGoodBye(t *testing.T, address string) {
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	said := bufio.NewReader(nc)
+	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n", websocketPath)
+	if r, err := http.ReadResponse(said, nil); err != nil || r.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(r, err)
+	}
+	send := func(opcode byte, payload []byte) { // masked with zeros
+		if _, err := nc.Write(append([]byte{0x80 | opcode, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(2, append(connectPacket("a", true), hx("e0 00")...))
+	want := append(append([]byte{0x82, byte(len(accepted))}, accepted...), hx("88 02 03 e8")...)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(said, got); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%s, %v, want %s", show(got), err, show(want))
+	}
+	nc.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // as long as a slow panel takes to answer
+	if _, err := said.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("cut off before it could answer: %v", err)
+	}
+	nc.SetReadDeadline(time.Now().Add(patience))
+	send(8, hx("03 e8"))
+	if _, err := said.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the answer: %v", err)
 	}
 }

@@ -41,11 +41,11 @@ func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request, listener string
 		ws.Close(websocket.StatusPolicyViolation, "ask for the protocol mqtt") //nolint:errcheck // it is given up
 		return
 	}
-	ws.SetReadLimit(int64(b.limits.packetBytes + maxHeader))
 	ctx, cancel := context.WithCancel(context.Background()) // the request's ends with this function
 	defer cancel()
 	nc := newWebConn(websocket.NetConn(ctx, ws, websocket.MessageBinary), r) // [MQTT-6.0.0-1]
 	b.Serve(nc, listener)
+	ws.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // it waits a while for the other side to agree (RFC 6455, 7.1.1), and is over whether or not it does
 	<-nc.ended
 }
 
@@ -81,10 +81,12 @@ func (c *webConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.in.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
 }
 
-// Close ends both ways. It does not wait for the other side to agree.
+// Close ends both ways, and cuts off what is being written. The WebSocket below
+// is closed by who serves it: the library would break it off instead of saying
+// good-bye while somebody reads.
 func (c *webConn) Close() error {
 	c.in.Close() //nolint:errcheck // a pipe
-	return c.Conn.Close()
+	return c.Conn.SetWriteDeadline(time.Unix(1, 0))
 }
 
 func (c *webConn) RemoteAddr() net.Addr { return c.remote }
